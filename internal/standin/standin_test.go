@@ -1,0 +1,69 @@
+package standin
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestPartThatIsNotInstalledSaysHowToGetIt(t *testing.T) {
+	t.Parallel()
+	_, err := Start(t.Context(), t.TempDir())
+	if !errors.Is(err, ErrNotInstalled) {
+		t.Fatalf("got %v, want ErrNotInstalled", err)
+	}
+	for _, part := range []string{"dynamodb", "sqs", "moto"} {
+		if !strings.Contains(err.Error(), "make parts") || !strings.Contains(err.Error(), "scripts/parts.sh "+part) {
+			t.Errorf("the error does not say how to install %s: %v", part, err)
+		}
+	}
+}
+
+func TestCommandThatEndsAtOnceShowsWhatItWrote(t *testing.T) {
+	t.Parallel()
+	p, err := run([]string{"sh", "-c", "echo no such option; exit 1"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.answers(t.Context()); err == nil || !strings.Contains(err.Error(), "ended at once") {
+		t.Errorf("got %v, want that it ended at once", err)
+	}
+	p.stop()
+	if got := p.out.String(); got != "no such option" {
+		t.Errorf("kept output %q", got)
+	}
+}
+
+func TestOnlyTheLastLinesOfALongOutputAreKept(t *testing.T) {
+	t.Parallel()
+	var out tail
+	for range 1000 {
+		if _, err := out.Write([]byte("a line that is not the last\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := out.Write([]byte("the last")); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); len(got) > tailSize || !strings.HasSuffix(got, "the last") {
+		t.Errorf("kept %d bytes, ending %q", len(got), got[len(got)-20:])
+	}
+}
+
+func TestEveryPythonPartsConstraintsHoldItsPin(t *testing.T) {
+	t.Parallel()
+	for part, pkg := range map[Part]string{PartMoto: "moto", "sam": "aws-sam-cli", "schemathesis": "schemathesis"} {
+		version, err := pin(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		constraints, err := os.ReadFile("parts/" + string(part) + "/constraints.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "\n" + pkg + "==" + version + "\n"; !strings.Contains(string(constraints), want) {
+			t.Errorf("parts/%s/constraints.txt does not hold %s", part, strings.TrimSpace(want))
+		}
+	}
+}
