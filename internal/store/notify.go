@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/timeline"
+)
+
+// Notification says that something of interest to a team was written. There is one per entry and team (I5): when the entry
+// changes, it moves to the time of the change, so that whoever resumes from a cursor sees the entry as it is now, once.
+type Notification struct {
+	// Cursor places it: later ones are greater.
+	Cursor string `json:"cursor"`
+	// Type is "entry" (a new or changed entry) or "case" (an agent changed the case, or it needs attention).
+	Type     string   `json:"type"`
+	Team     string   `json:"team"`
+	Customer string   `json:"customer"`
+	Case     string   `json:"case"`
+	Entry    string   `json:"entry,omitempty"`
+	At       msg.Time `json:"at"`
+	// For says who should hear of it, beside being shown: "team", "leads", "agent:<user>" or "" for nobody.
+	For string `json:"for,omitempty"`
+	// Why is "new_case", "message", "failed", "uncertain", "unseen", "assigned" or "changed".
+	Why string `json:"why"`
+}
+
+// NotificationsFor is how long notifications can be resumed from; older cursors refetch.
+const NotificationsFor = 24 * time.Hour
+
+// keepNotifications is longer, so that nobody resumes into a gap.
+const keepNotifications = 3 * 24 * time.Hour
+
+// Notify derives the notification of a change and keeps it. It is a function of the change alone and may be called again;
+// changes of one item must come in order. Nil when the change is of no interest.
+func (s *Store) Notify(ctx context.Context, c *table.Change) (*Notification, error) {
+	now, was, err := notificationOf(c)
+	if err != nil || now == nil {
+		return nil, err
+	}
+	body, err := json.Marshal(now)
+	if err != nil {
+		return nil, fmt.Errorf("notify of %s: %w", c.Key, err)
+	}
+	item := table.Item{Key: notificationKey(now), Rev: 1, Body: body, Expires: now.At.Add(keepNotifications)}
+	if err := s.write(ctx, table.Put(item, table.Any)); err != nil {
+		return nil, fmt.Errorf("notify of %s: %w", c.Key, err)
+	}
+	if was != nil && notificationKey(was) != item.Key {
+		if err := s.write(ctx, table.Delete(notificationKey(was), table.Any)); err != nil {
+			return nil, fmt.Errorf("move the notification of %s: %w", c.Key, err)
+		}
+	}
+	return now, nil
+}
+
+// write makes one unconditional write, again where the table says so.
+func (s *Store) write(ctx context.Context, op table.Op) error {
+	for attempt := 0; ; attempt++ {
+		err := s.table.Write(ctx, op)
+		if err == nil || attempt == attempts || !isPassing(err) {
+			return err
+		}
+		if err := s.pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func notificationKey(n *Notification) table.Key { return table.Key{PK: "N#" + n.Team, SK: n.Cursor} }
+
+func notificationOf(c *table.Change) (now, was *Notification, err error) {
+	if c.New == nil || !strings.HasPrefix(c.Key.PK, "C#") {
+		return nil, nil, nil
+	}
+	switch {
+	case strings.HasPrefix(c.Key.SK, "E#"):
+		return ofEntry(c)
+	case strings.HasPrefix(c.Key.SK, "K#"):
+		return ofCase(c)
+	}
+	return nil, nil, nil
+}
+
+func ofEntry(c *table.Change) (*Notification, *Notification, error) {
+	now, was, err := decode[timeline.Entry](c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if was != nil && was.ChangedAt == now.ChangedAt && was.Seen != now.Seen {
+		return nil, nil, nil // only a duplicate was counted
+	}
+	n := entryNotification(now)
+	if was == nil {
+		return n, nil, nil
+	}
+	return n, entryNotification(was), nil
+}
+
+func entryNotification(e *timeline.Entry) *Notification {
+	n := &Notification{
+		Cursor: millis(e.ChangedAt) + "#" + e.Entry, Type: "entry", Team: e.Team, Customer: e.Customer, Case: e.Case,
+		Entry: e.Entry, At: e.ChangedAt, Why: "changed",
+	}
+	switch {
+	case e.Automatic:
+	case e.State == msg.Failed && (e.Failure == nil || e.Failure.Code != "withdrawn"):
+		n.Why, n.For = "failed", hearer(e.Agent)
+	case e.State == msg.Uncertain:
+		n.Why, n.For = "uncertain", hearer(e.Agent)
+	case e.ChangedAt != e.StoredAt || e.Direction != msg.In:
+	case e.Opens:
+		n.Why, n.For = "new_case", hearer(e.Assignee)
+	default:
+		n.Why, n.For = "message", hearer(e.Assignee)
+	}
+	return n
+}
+
+func hearer(agent string) string {
+	if agent == "" {
+		return "team"
+	}
+	return "agent:" + agent
+}
+
+func ofCase(c *table.Change) (*Notification, *Notification, error) {
+	now, was, err := decode[timeline.Case](c)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := caseNotification(now)
+	if was == nil || n == nil {
+		return n, nil, nil
+	}
+	old := caseNotification(was)
+	if old != nil && old.Cursor == n.Cursor {
+		return nil, nil, nil // an entry came; its own notification tells
+	}
+	if now.Warned && !was.Warned {
+		n.Why, n.For = "unseen", "leads"
+	}
+	if now.Agent != was.Agent && now.Agent != "" {
+		n.Why, n.For = "assigned", "agent:"+now.Agent
+	}
+	return n, old, nil
+}
+
+// caseNotification tells of what was done to the case itself; nil when nothing was yet.
+func caseNotification(c *timeline.Case) *Notification {
+	if c.Acted.IsZero() {
+		return nil
+	}
+	return &Notification{
+		Cursor: millis(c.Acted) + "#" + c.Case, Type: "case", Team: c.Team, Customer: c.Customer, Case: c.Case, At: c.Acted, Why: "changed",
+	}
+}
+
+func decode[T any](c *table.Change) (now, was *T, err error) {
+	now = new(T)
+	if err := json.Unmarshal(c.New.Body, now); err != nil {
+		return nil, nil, damaged(c.Key, err)
+	}
+	if c.Old == nil {
+		return now, nil, nil
+	}
+	was = new(T)
+	if err := json.Unmarshal(c.Old.Body, was); err != nil {
+		return nil, nil, damaged(c.Key, err)
+	}
+	return now, was, nil
+}
+
+// Notifications lists what a team has been told behind a cursor, oldest first.
+func (s *Store) Notifications(ctx context.Context, team, cursor string, limit int) ([]*Notification, error) {
+	if cursor != "" && !validPlace(cursor) {
+		return nil, fault.Field("cursor", "it is not a cursor; use what a notification carried")
+	}
+	return query[Notification](ctx, s, table.Query{PK: "N#" + team, After: cursor, Limit: limit})
+}
+
+// CursorAt is the cursor that stands for everything before a time.
+func CursorAt(t msg.Time) string { return millis(t) + "#-" }
+
+// CursorTime is the time of a cursor, or an error when it is none.
+func CursorTime(cursor string) (msg.Time, error) {
+	if !validPlace(cursor) {
+		return 0, fault.Field("cursor", "it is not a cursor; use what a notification carried")
+	}
+	var t int64
+	for i := range 15 {
+		t = t*10 + int64(cursor[i]-'0')
+	}
+	return msg.Time(t), nil
+}

@@ -1,0 +1,253 @@
+// Package timeline holds what a customer, a case and an entry are and the rules by which they change. It is pure: no I/O, no
+// clock, no randomness. Package store keeps what is decided here.
+package timeline
+
+import (
+	"slices"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/msg"
+)
+
+// Entry is one line of a customer's timeline: an event with what has become of it since.
+//
+// Its JSON is the event's with the fields below beside it. The ID names customer, place and object (see store.EntryID), so
+// that it can be found without an index; to everybody else it is opaque.
+type Entry struct {
+	msg.Event
+	Entry    string `json:"entry"`
+	Case     string `json:"case"`
+	Customer string `json:"customer"`
+	// Sort is the time by which the timeline is ordered: see [SortTime]. ReceivedAt is when we took responsibility, StoredAt
+	// when the entry was first written, ChangedAt when it last was.
+	Sort       msg.Time `json:"sort"`
+	ReceivedAt msg.Time `json:"received_at"`
+	StoredAt   msg.Time `json:"stored_at"`
+	ChangedAt  msg.Time `json:"changed_at"`
+	// Late says that it was inserted before entries that were already there when it came.
+	Late bool `json:"late"`
+	// State is the delivery state of an answer, received for what came in.
+	State msg.State `json:"state"`
+	// Agent is who wrote it, for answers, notes and visits.
+	Agent string `json:"agent,omitempty"`
+	// Team is the team of the case when the entry was written: who hears about it.
+	Team string `json:"team,omitempty"`
+	// Opens says that the entry opened its case; Assignee is whose case it was when it came.
+	Opens    bool   `json:"opens,omitempty"`
+	Assignee string `json:"assignee,omitempty"`
+	// Unverified says that the sender claims an address that was not proven, or cites a case that is not theirs.
+	Unverified bool `json:"unverified,omitempty"`
+
+	// Failure is why the answer failed or is delayed.
+	Failure *msg.ReceiptCode `json:"failure,omitempty"`
+	// Recipients holds the state by recipient, where the provider reports several.
+	Recipients map[string]msg.State `json:"recipients,omitempty"`
+	// Edits are the earlier versions, oldest first; Removed is when the sender took the message back.
+	Edits     []Version  `json:"edits,omitempty"`
+	Removed   msg.Time   `json:"removed,omitzero"`
+	Reactions []Reaction `json:"reactions,omitempty"`
+
+	// Delivery is how an answer is to go out; nil for everything else.
+	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// Applied counts the edits, removals, reactions and receipts that changed the entry, Seen those that changed nothing.
+	// With the external-ID items they make the ledger of events: see store.Contribution.
+	Applied int `json:"applied,omitempty"`
+	Seen    int `json:"seen,omitempty"`
+	// Raw is the input that the entry was made from, compressed, when it is small enough to be kept here; RawBlob where it
+	// lies otherwise. Neither leaves the server with the entry.
+	Raw     []byte `json:"raw,omitempty"`
+	RawBlob string `json:"raw_blob,omitempty"`
+	// Envelope is the ID of the envelope it came in.
+	Envelope string `json:"envelope,omitempty"`
+}
+
+// Version is what a message said before it was edited.
+type Version struct {
+	At      msg.Time    `json:"at"`
+	Message msg.Message `json:"message"`
+}
+
+// Reaction is one person's emoji on an entry.
+type Reaction struct {
+	From  msg.Address `json:"from"`
+	Emoji string      `json:"emoji"`
+	Time  msg.Time    `json:"time"`
+}
+
+// Delivery is how an answer goes out and how far its attempts have come.
+type Delivery struct {
+	To msg.Address `json:"to"`
+	// Due is when the next attempt may be made, or when a state that should not last is looked at again.
+	Due     msg.Time `json:"due,omitzero"`
+	Attempt int      `json:"attempt"`
+	// Started is when the present attempt began, Accepted when the provider took it.
+	Started  msg.Time `json:"started,omitzero"`
+	Accepted msg.Time `json:"accepted,omitzero"`
+	// Quote is the external ID of the message to quote.
+	Quote string `json:"quote,omitempty"`
+	// Cause is why the last attempt did not succeed, in words for an agent.
+	Cause string `json:"cause,omitempty"`
+	// Since is how long the customer had waited when the answer was written, should the agent take it back.
+	Since msg.Time `json:"since,omitzero"`
+	// Conversation is the one that keeps answers in order.
+	Conversation string `json:"conversation"`
+}
+
+// Time limits of the order and of delivery.
+const (
+	// ClockSkew is how far ahead of our own clock a provider's time is believed.
+	ClockSkew = time.Minute
+	// OldestTime is how old a provider's time may be at receipt: longer than the longest redelivery (7 days) and a day.
+	OldestTime = 8 * 24 * time.Hour
+	// SendingTimeout is how long an attempt may take before nobody knows what became of it.
+	SendingTimeout = 2 * time.Minute
+	// LateAfter is how much older than the newest entry an event must be to be called late.
+	LateAfter = time.Second
+)
+
+// SortTime is the time by which an event is ordered: the provider's, at most a minute after receipt. A time that only the
+// sender asserts, that is missing or that is more than eight days old is not used: then it is the time of receipt.
+func SortTime(at, receivedAt msg.Time, asserted bool) msg.Time {
+	switch {
+	case asserted, at.IsZero(), receivedAt.Sub(at) > OldestTime:
+		return receivedAt
+	case at.Sub(receivedAt) > ClockSkew:
+		return receivedAt.Add(ClockSkew)
+	}
+	return at
+}
+
+// maxEdits bounds the earlier versions that are kept, so that an entry cannot grow without end.
+const maxEdits = 50
+
+// Apply works an edit, removal, reaction or receipt into the entry and says whether it changed anything. Applying the same
+// event again, or an older one later, changes nothing: the result does not depend on how often and, as far as the event's
+// own times tell, in which order events come.
+func (e *Entry) Apply(ev *msg.Event, now msg.Time) bool {
+	changed := false
+	switch {
+	case ev.Edit != nil:
+		changed = e.edit(ev)
+	case ev.Removal != nil:
+		changed = e.remove(ev, now)
+	case ev.Reaction != nil:
+		changed = e.react(ev)
+	case ev.Receipt != nil:
+		changed = e.receive(ev.Receipt)
+	}
+	if changed {
+		e.Applied++
+		e.ChangedAt = now
+	} else {
+		e.Seen++
+	}
+	return changed
+}
+
+func (e *Entry) edit(ev *msg.Event) bool {
+	if e.Message == nil || !e.Removed.IsZero() || len(e.Edits) >= maxEdits {
+		return false
+	}
+	if n := len(e.Edits); n > 0 && !ev.Time.IsZero() && ev.Time < e.Edits[n-1].At {
+		return false // an older edit came late: the newer one stands
+	}
+	if sameText(e.Message, &ev.Edit.Message) {
+		return false
+	}
+	e.Edits = append(e.Edits, Version{At: ev.Time, Message: *e.Message})
+	next := ev.Edit.Message
+	if len(next.Parts) == 0 {
+		next.Parts = e.Message.Parts // providers send the new caption alone
+	}
+	e.Message = &next
+	return true
+}
+
+func sameText(a, b *msg.Message) bool {
+	return a.Text == b.Text && a.Subject == b.Subject && slices.EqualFunc(a.Parts, b.Parts, func(x, y msg.Part) bool {
+		return x.Kind == y.Kind && x.Text == y.Text
+	})
+}
+
+func (e *Entry) remove(ev *msg.Event, now msg.Time) bool {
+	if !e.Removed.IsZero() {
+		return false
+	}
+	e.Removed = ev.Time
+	if e.Removed.IsZero() {
+		e.Removed = now
+	}
+	return true
+}
+
+func (e *Entry) react(ev *msg.Event) bool {
+	from := ev.From
+	from.Also = nil
+	for i := range e.Reactions {
+		old := &e.Reactions[i]
+		if old.From.Key() != from.Key() {
+			continue
+		}
+		if ev.Time < old.Time || old.Emoji == ev.Reaction.Emoji {
+			return false
+		}
+		// A reaction that was taken back keeps its place without an emoji: an older one that comes late must not bring it back.
+		old.Emoji, old.Time = ev.Reaction.Emoji, ev.Time
+		return true
+	}
+	e.Reactions = append(e.Reactions, Reaction{From: from, Emoji: ev.Reaction.Emoji, Time: ev.Time})
+	return true
+}
+
+// receive moves the delivery state forward (I7). With several recipients the entry shows the most advanced, and failed only
+// when all of them have failed.
+func (e *Entry) receive(r *msg.Receipt) bool {
+	if e.Direction != msg.Out {
+		return false
+	}
+	changed := false
+	if r.Recipient != "" && len(e.Recipients) < 256 {
+		was, ok := e.Recipients[r.Recipient]
+		if !ok {
+			was = msg.Accepted
+		}
+		next, moved := was.Next(r.State)
+		if moved || !ok {
+			if e.Recipients == nil {
+				e.Recipients = map[string]msg.State{}
+			}
+			e.Recipients[r.Recipient] = next
+			changed = moved
+		}
+	}
+	if next, moved := e.State.Next(r.State); moved && (r.State != msg.Failed || e.allFailed()) {
+		e.State, changed = next, true
+	}
+	if changed && (r.State == msg.Failed || r.State == msg.Delayed) {
+		e.Failure = r.Error
+	}
+	if changed && e.State != msg.Failed && e.State != msg.Delayed {
+		e.Failure = nil
+	}
+	if changed && e.State.Settled() && e.Delivery != nil {
+		e.Delivery.Due = 0
+		e.Delivery.Cause = ""
+	}
+	return changed
+}
+
+func (e *Entry) allFailed() bool {
+	for _, state := range e.Recipients {
+		if state != msg.Failed {
+			return false
+		}
+	}
+	return true
+}
+
+// Settle moves the delivery state by our own doing (an attempt begins, ends, is taken back), outside the ledger of events.
+func (e *Entry) Settle(s msg.State, now msg.Time) {
+	e.State = s
+	e.ChangedAt = now
+}
