@@ -1,0 +1,2 @@
+// Package email is the mail channel.
+package email

@@ -1,0 +1,436 @@
+package email
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// written is a mail's text, told apart.
+type written struct {
+	// own is what the person wrote now, without their signature; quoted what they quoted; full everything, in order.
+	own, quoted, full string
+	// found says that something in the text or markup told own from quoted.
+	found bool
+}
+
+// role is what a line of a mail is.
+type role uint8
+
+const (
+	roleText role = iota
+	roleQuote
+	roleHeading // "On … wrote:", "-----Original Message-----", From and To of an older mail
+	roleSignature
+)
+
+// maxReplyLines is how many lines are looked at for headings; text beyond is kept as the line before it was.
+const maxReplyLines = 20_000
+
+// plainLines cuts plain text into lines. A line that starts with ">" is quoted.
+func plainLines(text string) []line {
+	parts := strings.Split(text, "\n")
+	lines := make([]line, len(parts))
+	for i, s := range parts {
+		s = strings.TrimRight(s, " \t\r")
+		quoted := strings.HasPrefix(s, ">") || strings.HasPrefix(s, " >") && !strings.HasPrefix(s, " >>>")
+		lines[i] = line{text: s, quoted: quoted && !strings.HasPrefix(s, ">From ")}
+	}
+	return lines
+}
+
+// separate tells what was written now from what was quoted.
+//
+// Order of trust: marks in the HTML (cut, quoted), then quote signs, then headings that mail programs put above what they
+// quote. When nothing of the person's own is left, the mail is a forward (or one we cannot tell apart) and all of it counts
+// as written now.
+func separate(lines []line) written {
+	roles := make([]role, len(lines))
+	found := markRoles(lines, roles)
+	markSignature(lines, roles)
+	var own, quoted, full textBuilder
+	for i, l := range lines {
+		text := l.text
+		full.line(text)
+		switch roles[i] {
+		case roleText:
+			own.line(text)
+		case roleQuote, roleHeading:
+			quoted.line(text)
+		}
+	}
+	w := written{own: own.String(), quoted: quoted.String(), full: full.String(), found: found}
+	if w.own == "" {
+		w = nothingOwn(lines, roles, w)
+	}
+	return w
+}
+
+// nothingOwn decides about a mail in which everything looks quoted or like a signature.
+func nothingOwn(lines []line, roles []role, w written) written {
+	var signature textBuilder
+	for i, l := range lines {
+		if roles[i] == roleSignature {
+			signature.line(l.text)
+		}
+	}
+	switch {
+	case w.quoted == "" && signature.String() != "": // somebody wrote inside their signature block
+		w.own = signature.String()
+	case w.quoted != "":
+		w.own, w.quoted = w.full, ""
+	}
+	return w
+}
+
+// markRoles finds quotations and their headings.
+func markRoles(lines []line, roles []role) bool {
+	found := false
+	hardSeen := false
+	for i := 0; i < len(lines); i++ {
+		l := &lines[i]
+		switch {
+		case l.signature:
+			roles[i] = roleSignature
+			continue
+		case l.cut:
+			markRest(lines, roles, i)
+			return true
+		case l.quoted:
+			roles[i], found = roleQuote, true
+			hardSeen = hardSeen || l.soft
+			continue
+		case l.soft && !hardSeen: // the heading in the box of a quotation, or all of a forward in one
+			roles[i], found = roleQuote, true
+			continue
+		case i >= maxReplyLines:
+			if i > 0 {
+				roles[i] = roles[i-1]
+			}
+			continue
+		}
+		length, rest, glued := headingAt(lines, i)
+		if length == 0 {
+			continue
+		}
+		if glued >= 0 { // "reply On Wed, … wrote:" on one line
+			heading := l.text[glued:]
+			l.text = strings.TrimRight(l.text[:glued], " \t-")
+			if strings.TrimSpace(heading) != "" {
+				roles[i] = roleText
+			}
+			found = true
+			continue
+		}
+		found = true
+		for j := i; j < i+length; j++ {
+			roles[j] = roleHeading
+		}
+		backRule(lines, roles, i)
+		if rest || !quoteFollows(lines, i+length) {
+			markRest(lines, roles, i)
+			return true
+		}
+		i += length - 1
+	}
+	return found
+}
+
+// markRest makes everything from line i on quoted; text in front of it that only drew a line goes along.
+func markRest(lines []line, roles []role, i int) {
+	for j := i; j < len(lines); j++ {
+		roles[j] = roleQuote
+	}
+	backRule(lines, roles, i)
+}
+
+// backRule takes a drawn line just above a heading into the quotation.
+func backRule(lines []line, roles []role, i int) {
+	for j := i - 1; j >= 0 && j >= i-3; j-- {
+		if s := strings.TrimSpace(lines[j].text); s == "" {
+			continue
+		} else if isRule(s) {
+			roles[j] = roleHeading
+		}
+		return
+	}
+}
+
+// quoteFollows says that the next line with something on it is quoted.
+func quoteFollows(lines []line, i int) bool {
+	for ; i < len(lines); i++ {
+		if lines[i].quoted {
+			return true
+		}
+		if lines[i].text != "" {
+			return false
+		}
+	}
+	return false
+}
+
+// headingAt says whether a heading of a quotation starts at line i: how many lines it takes, whether everything after it is
+// quoted without signs, and, when it stands behind text on the same line, where it starts (-1 otherwise).
+func headingAt(lines []line, i int) (length int, rest bool, glued int) {
+	s := strings.TrimSpace(lines[i].text)
+	if s == "" {
+		return 0, false, -1
+	}
+	if isOriginalMessage(s) {
+		return 1, true, -1
+	}
+	if n := headerBlock(lines, i); n > 0 {
+		return n, true, -1
+	}
+	if at := gluedAttribution(lines[i].text); at > 0 && quoteFollows(lines, i+1) {
+		return 1, false, at
+	}
+	if n := attributionAt(lines, i); n > 0 {
+		return n, false, -1
+	}
+	return 0, false, -1
+}
+
+// isRule says that the line draws a line.
+func isRule(s string) bool {
+	if len(s) < 3 {
+		return false
+	}
+	for _, r := range s {
+		if r != '_' && r != '-' && r != '=' && r != '*' && r != ' ' && r != '—' && r != '─' {
+			return false
+		}
+	}
+	return true
+}
+
+// isOriginalMessage knows "-----Original Message-----" and its kin in any of the languages of originalMessage.
+func isOriginalMessage(s string) bool {
+	if c := s[len(s)-1]; c != ':' && c != '-' && c != '_' && c != '=' && c != '*' && !strings.HasPrefix(s, "--") && s[0] < 0x80 {
+		return false
+	}
+	trimmed := strings.Trim(s, "-_=*> \t\u00a0—–")
+	if len(trimmed) < 5 || len(trimmed) > 80 {
+		return false
+	}
+	lower := strings.ToLower(strings.TrimSuffix(trimmed, ":"))
+	marked := strings.HasPrefix(s, "--") || strings.HasPrefix(s, "__") || strings.HasPrefix(s, "==") || strings.HasPrefix(s, "—")
+	for _, phrase := range originalMessage {
+		if lower == phrase && (marked || strings.HasSuffix(s, ":") && strings.Contains(phrase, " ")) {
+			return true
+		}
+		if marked && strings.HasPrefix(lower, phrase) && len(lower) < len(phrase)+40 {
+			return true
+		}
+	}
+	return false
+}
+
+// headerBlock says how many lines at i are the header of an older mail ("From: … Sent: … To: … Subject: …"), or 0.
+//
+// Two names of headers are needed, and a subject or an address among them: "From: Helsinki, To: Turku" is a journey.
+func headerBlock(lines []line, i int) int {
+	name, value := headerName(lines[i].text)
+	if name == "" {
+		return 0
+	}
+	ruled := lines[i].rule || i > 0 && isRule(strings.TrimSpace(lines[i-1].text)) || i > 1 && lines[i-1].text == "" && isRule(strings.TrimSpace(lines[i-2].text))
+	seen := map[string]bool{name: true}
+	mail := name == "subject" || strings.Contains(value, "@")
+	last, blank := i, 0
+	for j := i + 1; j < len(lines) && j <= i+14 && !lines[j].quoted; j++ {
+		s := strings.TrimSpace(lines[j].text)
+		if s == "" {
+			if blank++; blank > 1 {
+				break
+			}
+			continue
+		}
+		key, v := headerName(s)
+		if key == "" {
+			if j != last+1 || !continues(s) {
+				break
+			}
+			mail = mail || strings.Contains(s, "@")
+			last = j
+			continue
+		}
+		blank = 0
+		seen[key] = true
+		mail = mail || key == "subject" || strings.Contains(v, "@")
+		last = j
+	}
+	mail = mail || ruled && seen["from"] && seen["date"]
+	if len(seen) < 2 || !mail || !seen["from"] && !seen["date"] && !ruled {
+		return 0
+	}
+	return last - i + 1
+}
+
+// continues says that a line may be the folded rest of a header: addresses, or short.
+func continues(s string) bool { return strings.Contains(s, "@") || strings.HasPrefix(s, "<") }
+
+// headerName reads "From: Maija" or "*Von:* Maija": the header's English name, or "".
+func headerName(s string) (name, value string) {
+	s = strings.TrimLeft(s, "*> \t|_")
+	end := strings.IndexAny(s, ":：")
+	if end <= 0 || end > 40 {
+		return "", ""
+	}
+	key := strings.ToLower(strings.TrimRight(s[:end], " *\u00a0_"))
+	_, size := utf8.DecodeRuneInString(s[end:])
+	return headerNames[key], strings.TrimSpace(s[end+size:])
+}
+
+// isAttributionAt is attributionAt for lines of HTML that may carry a quote sign already.
+func isAttributionAt(lines []line, i int) bool { return attributionAt(lines, i) > 0 }
+
+// attributionAt says how many lines at i are one heading like "On Monday Maija <maija@x.example> wrote:", or 0.
+func attributionAt(lines []line, i int) int {
+	var joined strings.Builder
+	for n := 0; n < 4 && i+n < len(lines); n++ {
+		s := strings.TrimSpace(lines[i+n].text)
+		if s == "" || n > 0 && lines[i+n].quoted != lines[i].quoted {
+			return 0
+		}
+		if n > 0 {
+			joined.WriteByte(' ')
+		}
+		joined.WriteString(s)
+		if joined.Len() > 500 {
+			return 0
+		}
+		if n > 0 && !opensAttribution(lines[i].text) {
+			return 0
+		}
+		if isAttribution(joined.String()) {
+			return n + 1
+		}
+	}
+	return 0
+}
+
+// isAttribution says that one line names who wrote what follows: a verb of writing, and a date or an address.
+func isAttribution(s string) bool {
+	s = strings.Trim(s, "->_*—– \t\u00a0")
+	colon := strings.HasSuffix(s, ":") || strings.HasSuffix(s, "：")
+	if len(s) < 8 || len(s) > 500 {
+		return false
+	}
+	opened := opensAttribution(s)
+	if !colon && !opened {
+		return false
+	}
+	lower := strings.ToLower(strings.TrimRight(s, ":： "))
+	dated, addressed := hasDate(lower), strings.Contains(lower, "@")
+	if !dated && !addressed {
+		return false
+	}
+	at, verb := writingVerb(lower)
+	if at < 0 {
+		return false
+	}
+	atEnd := at+len(verb) >= len(lower)-1
+	switch {
+	case colon && opened:
+		return dated || addressed
+	case colon && atEnd:
+		return dated && addressed || dated && len(lower) < 120
+	case colon:
+		return dated && addressed
+	}
+	return atEnd && opened && dated && (addressed || hasClock(lower))
+}
+
+// writingVerb finds the verb as a word of its own: the last one in the line.
+func writingVerb(lower string) (int, string) {
+	for _, verb := range writingVerbs {
+		at := strings.LastIndex(lower, verb)
+		if at < 0 {
+			continue
+		}
+		before, _ := utf8.DecodeLastRuneInString(lower[:at])
+		after, _ := utf8.DecodeRuneInString(lower[at+len(verb):])
+		wide := verb[0] >= 0xe0 // East Asian verbs stand without spaces
+		if (at == 0 || wide || !unicode.IsLetter(before)) && (at+len(verb) == len(lower) || wide || !unicode.IsLetter(after)) {
+			return at, verb
+		}
+	}
+	return -1, ""
+}
+
+// opensAttribution says that the line starts as such headings do: "On", "Am", "Le", a weekday, a date.
+func opensAttribution(s string) bool {
+	s = strings.ToLower(strings.TrimLeft(s, "->*_—– \t\u00a0"))
+	if s == "" {
+		return false
+	}
+	if s[0] >= '0' && s[0] <= '9' {
+		return true
+	}
+	word := s
+	if i := strings.IndexAny(s, " ,.:\u00a0"); i > 0 {
+		word = s[:i]
+	}
+	return attributionOpeners[word]
+}
+
+// hasDate says that the text holds a day: two groups of digits, or one with a year.
+func hasDate(s string) bool {
+	groups, run := 0, 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] >= '0' && s[i] <= '9' {
+			run++
+			continue
+		}
+		if run > 0 && run <= 4 {
+			groups++
+		}
+		run = 0
+	}
+	return groups >= 2
+}
+
+func hasClock(s string) bool {
+	for i := 1; i+2 < len(s); i++ {
+		if (s[i] == ':' || s[i] == '.') && isDigit(s[i-1]) && isDigit(s[i+1]) && isDigit(s[i+2]) {
+			return true
+		}
+	}
+	return false
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// gluedAttribution finds "On Wed, Apr 4, 2012 … wrote:" behind text on the same line, or -1.
+func gluedAttribution(s string) int {
+	if !strings.HasSuffix(strings.TrimSpace(s), ":") || opensAttribution(s) {
+		return -1
+	}
+	for _, opener := range []string{" On ", "-On ", " Am ", " Le ", " Den ", " El ", " Il ", " Op "} {
+		if at := strings.LastIndex(s, opener); at > 0 && isAttribution(s[at+1:]) {
+			return at + 1
+		}
+	}
+	return -1
+}
+
+// textBuilder joins lines: no more than two empty ones in a row, none at the ends.
+type textBuilder struct {
+	b     strings.Builder
+	empty int
+}
+
+func (t *textBuilder) line(s string) {
+	if strings.TrimSpace(s) == "" {
+		t.empty++
+		return
+	}
+	if t.b.Len() > 0 {
+		t.b.WriteString("\n\n\n"[:1+min(t.empty, 2)])
+	}
+	t.empty = 0
+	t.b.WriteString(s)
+}
+
+func (t *textBuilder) String() string { return t.b.String() }

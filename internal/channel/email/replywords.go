@@ -1,0 +1,86 @@
+package email
+
+// Words by which mail programs show what they quote. The languages of the product first, then those whose mail reaches a
+// European desk often. All in lower case.
+
+// writingVerbs stand in "On … Maija wrote:".
+var writingVerbs = []string{
+	"wrote", "writes", "schrieb", "schreibt", "kirjoitti", "kirjoittaa", "skrev", "skriver", "a écrit", "a ecrit", "écrit",
+	"escribió", "escribio", "ha scritto", "scrive", "schreef", "napisał(a)", "napisał", "napisała", "napisal(a)", "napisal", "pisze",
+	"escreveu", "napsal(a)", "napsal", "írta", "ezt írta", "kirjutas", "rakstīja", "rašė", "написал(а)", "написал", "написала",
+	"пишет", "написав", "пише", "yazdı", "şunu yazdı", "έγραψε", "a scris", "napísal(a)", "napísal", "je napisao", "je napisal", "napisao/la",
+	"skrifaði", "va escriure", "đã viết", "menulis", "写道", "寫道", "のメッセージ", "は書きました", "님이 작성", "작성", "כתב", "كتب",
+	"sent", "said",
+}
+
+// attributionOpeners begin such a heading.
+var attributionOpeners = wordSet(
+	"on", "am", "le", "el", "il", "em", "op", "den", "på", "w", "dnia", "dne", "dňa", "på", "at", "in", "em", "a", "la", "vào", "pada", "в", "на", "at",
+	// weekdays, short and long
+	"mon", "tue", "wed", "thu", "fri", "sat", "sun", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+	"ma", "ti", "ke", "to", "pe", "la", "su", "maanantai", "maanantaina", "tiistai", "tiistaina", "keskiviikko", "keskiviikkona", "torstai", "torstaina",
+	"perjantai", "perjantaina", "lauantai", "lauantaina", "sunnuntai", "sunnuntaina",
+	"mån", "tis", "ons", "tors", "fre", "lör", "sön", "man", "tir", "tor", "lør", "søn", "måndag", "tisdag", "onsdag", "torsdag", "fredag", "lördag", "söndag",
+	"mo", "di", "mi", "do", "fr", "sa", "so", "montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag",
+	"lun", "mar", "mer", "jeu", "ven", "sam", "dim", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche",
+	"mié", "jue", "vie", "sáb", "dom", "gio", "pn", "wt", "śr", "czw", "pt", "sob", "niedz", "пн", "вт", "ср", "чт", "пт", "сб", "вс",
+	"viestissä", "lähettäjä",
+)
+
+// originalMessage is what stands between dashes above a quoted or forwarded mail.
+var originalMessage = []string{
+	"original message", "original mail", "original e-mail", "reply message", "replied message", "forwarded message", "begin forwarded message", "forwarded mail",
+	"alkuperäinen viesti", "alkuperäinen sanoma", "välitetty viesti", "edelleenlähetetty viesti", "lähetetty viesti", "välitetyn viestin alku",
+	"ursprungligt meddelande", "originalmeddelande", "vidarebefordrat meddelande", "ursprungligt mail", "ursprungsmeddelande", "vidarebefordrat brev",
+	"ursprüngliche nachricht", "original-nachricht", "originalnachricht", "originaltext", "urspr. nachricht", "ursprüngliche mitteilung",
+	"weitergeleitete nachricht", "anfang der weitergeleiteten nachricht", "anfang der weitergeleiteten e-mail", "weitergeleitete mail",
+	"message d'origine", "message d’origine", "message original", "message transféré", "début du message transféré", "début du message réexpédié", "message initial", "courriel original",
+	"mensaje original", "mensaje reenviado", "inicio del mensaje reenviado", "messaggio originale", "messaggio inoltrato", "messaggio originale",
+	"inizio messaggio inoltrato", "oorspronkelijk bericht", "origineel bericht", "doorgestuurd bericht", "begin doorgestuurd bericht",
+	"mensagem original", "mensagem encaminhada", "oprindelig meddelelse", "original besked", "videresendt besked", "opprinnelig melding", "videresendt melding", "vidarebefordrat",
+	"wiadomość oryginalna", "oryginalna wiadomość", "treść oryginalnej wiadomości", "przekazana wiadomość", "původní zpráva", "pôvodná správa", "přeposlaná zpráva", "eredeti üzenet", "továbbított üzenet",
+	"исходное сообщение", "оригинальное сообщение", "пересылаемое сообщение", "пересланное сообщение", "начало переадресованного сообщения",
+	"orijinal mesaj", "özgün ileti", "iletilen mesaj", "mesaj original", "mesaj redirecționat", "algne kiri", "originaalkiri", "edastatud kiri",
+	"αρχικό μήνυμα", "izvorna poruka", "izvirno sporočilo", "upprunaleg skilaboð", "原始邮件", "原邮件", "转发邮件", "转发的邮件", "原始郵件", "轉寄郵件", "元のメッセージ", "転送されたメッセージ", "원본 메시지",
+}
+
+// headerNames maps the names of an older mail's header to the English ones. "date" includes "sent".
+var headerNames = func() map[string]string {
+	names := make(map[string]string)
+	for english, words := range map[string][]string{
+		"from":    {"from", "lähettäjä", "från", "fra", "von", "de", "da", "van", "od", "feladó", "от", "от кого", "kimden", "gönderen", "kust", "saatja", "expéditeur", "remitente", "mittente", "afzender", "absender", "avsändare", "από", "发件人", "寄件者", "差出人", "送信者", "보낸 사람", "expeditor", "odesílatel", "remetente", "sender", "de la", "frá", "no", "nuo"},
+		"date":    {"date", "sent", "sent at", "sent on", "date sent", "lähetetty", "päivämäärä", "pvm", "päiväys", "aika", "skickat", "skickades", "datum", "sendt", "dato", "gesendet", "gesendet am", "envoyé", "envoyé le", "date d'envoi", "enviado", "enviado el", "enviado em", "enviada em", "enviada", "fecha", "data", "inviato", "data invio", "verzonden", "wysłano", "data wysłania", "odesláno", "datum odeslání", "küldve", "dátum", "отправлено", "дата", "gönderildi", "tarih", "saadetud", "kuupäev", "στάλθηκε", "ημερομηνία", "发送时间", "日期", "送信日時", "日時", "보낸 날짜", "날짜", "trimis", "poslano", "sūtīts", "išsiųsta"},
+		"to":      {"to", "vastaanottaja", "kenelle", "till", "til", "an", "empfänger", "à", "a", "pour", "para", "per", "aan", "do", "komu", "címzett", "кому", "kime", "alıcı", "kellele", "saaja", "προς", "收件人", "收件者", "宛先", "받는 사람", "către", "destinataire", "destinatario", "destinatário", "mottagare", "modtager", "kam", "kam:", "kas", "za"},
+		"cc":      {"cc", "kopio", "kopia", "kopie", "copie", "copia", "cópia", "kopi", "másolat", "копия", "bilgi", "koopia", "κοιν.", "抄送", "副本", "参照", "参考", "cc.", "dw", "ud", "kopī", "bcc", "reply-to", "reply to", "vastausosoite", "antwort an", "répondre à", "svara till"},
+		"subject": {"subject", "aihe", "otsikko", "ämne", "emne", "betreff", "objet", "sujet", "asunto", "assunto", "oggetto", "onderwerp", "temat", "předmět", "predmet", "tárgy", "тема", "konu", "teema", "pealkiri", "θέμα", "主题", "主旨", "件名", "제목", "subiect", "zadeva", "betr.", "efni", "tēma", "tema", "re"},
+	} {
+		for _, word := range words {
+			if _, taken := names[word]; !taken {
+				names[word] = english
+			}
+		}
+	}
+	delete(names, "re")
+	return names
+}()
+
+// deviceLines begin the line that a telephone or program puts under a mail.
+var deviceLines = []string{
+	"sent from my ", "sent from ", "sent with ", "sent via ", "get outlook for ", "get bluemail for", "sent using ",
+	"hanki outlook", "hae outlook", "skickat från ", "skickades från ", "skickat med ", "hämta outlook", "skickat via ",
+	"sendt fra ", "sendt med ", "hent outlook", "gesendet von ", "gesendet mit ", "gesendet über ", "gesendet aus ", "outlook für ios", "outlook für android", "holen sie sich outlook",
+	"envoyé de ", "envoyé depuis ", "envoyé à partir ", "envoyé avec ", "envoyé par ", "obtenez outlook", "télécharger outlook",
+	"enviado desde ", "enviado do ", "enviado de ", "enviado via ", "obtener outlook", "obter o outlook", "obter outlook", "inviato da ", "inviato con ", "scarica outlook", "ottieni outlook",
+	"verstuurd vanaf ", "verzonden vanaf ", "verstuurd met ", "verzonden met ", "outlook voor ", "wysłane z ", "wysłano z ", "pobierz outlook", "odesláno z", "отправлено с ", "отправлено из ", "отправлено от ",
+	"saadetud minu", "iphone'umdan gönderildi", "从我的", "发自我的", "iphoneから送信", "나의 iphone에서", "trimis de pe ", "yahoo mail: ",
+	"download outlook",
+}
+
+// wordSet holds words for looking up.
+func wordSet(words ...string) map[string]bool {
+	set := make(map[string]bool, len(words))
+	for _, word := range words {
+		set[word] = true
+	}
+	return set
+}
