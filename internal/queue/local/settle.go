@@ -299,4 +299,3 @@ func (q *Queue) ring() {
 	q.wake(q.index.ready + len(q.index.doomed))
 	q.arm()
 }
-
