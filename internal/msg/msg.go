@@ -129,6 +129,8 @@ type Message struct {
 	References []string `json:"references,omitempty"`
 	// ReplyToken is the signed reply address that the message was sent to, when it was: the local part's token.
 	ReplyToken string `json:"reply_token,omitempty"`
+	// Body is the blob that holds the whole event when its texts were too long to be kept here: Text is cut then.
+	Body string `json:"body,omitempty"`
 	// Language is a BCP 47 tag, when the channel says.
 	Language string `json:"language,omitempty"`
 }

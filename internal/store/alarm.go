@@ -29,7 +29,7 @@ func (s *Store) DueBefore(ctx context.Context, t msg.Time, limit int) ([]DueItem
 		}
 		for i := range items {
 			k := items[i].Key
-			d := DueItem{}
+			d := DueItem{At: keyTime(items[i].Index[table.Due].SK[:15])}
 			switch {
 			case len(k.SK) > 2 && k.SK[:2] == "E#":
 				d.Entry = k.PK[2:] + "-e" + base36(keyTime(k.SK[2:17])) + k.SK[18:]

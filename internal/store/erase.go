@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/table"
@@ -163,6 +164,9 @@ func entryBlobs(e *timeline.Entry) []string {
 		if m == nil {
 			return
 		}
+		if m.Body != "" {
+			keys = append(keys, m.Body)
+		}
 		for _, p := range m.Parts {
 			if p.Media == nil {
 				continue
@@ -178,7 +182,8 @@ func entryBlobs(e *timeline.Entry) []string {
 	for i := range e.Edits {
 		add(&e.Edits[i].Message)
 	}
-	if e.RawBlob != "" {
+	// Shared raw input holds other people's messages too; it is gone after at most 14 days.
+	if e.RawBlob != "" && !strings.HasPrefix(e.RawBlob, "raw/shared/") {
 		keys = append(keys, e.RawBlob)
 	}
 	return keys

@@ -1,0 +1,122 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/table"
+)
+
+// mailChannel is the channel that mail belongs to: the one whose account settings name addresses.
+const mailChannel = "email"
+
+// MailAccount is the account that receives mail to the address, or nil. What stands behind a "+" in the local part does not
+// matter: that is where reply tokens are.
+func (p *Pipeline) MailAccount(ctx context.Context, address string) (*channel.Account, error) {
+	all, err := p.accounts.list(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	want := bareAddress(address)
+	for _, account := range all {
+		if account.Channel != mailChannel {
+			continue
+		}
+		for _, one := range strings.FieldsFunc(account.Settings["address"], func(r rune) bool { return r == ',' || r == ' ' || r == ';' }) {
+			if bareAddress(one) == want {
+				return account, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+func bareAddress(a string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(strings.Trim(strings.TrimSpace(a), "<>")), "@")
+	local, _, _ = strings.Cut(local, "+")
+	return local + "@" + domain
+}
+
+// AcceptMail takes responsibility for a mail that our own listener received, once for each account that it is for. Facts
+// name recipients that the listener has checked with MailAccount.
+func (p *Pipeline) AcceptMail(ctx context.Context, raw []byte, facts channel.Mail) error {
+	done := map[string]bool{}
+	for _, recipient := range facts.Recipients {
+		account, err := p.MailAccount(ctx, recipient)
+		if err != nil {
+			return err
+		}
+		if account == nil || done[account.ID] {
+			continue
+		}
+		done[account.ID] = true
+		e := &channel.Envelope{
+			ID: p.NewID(), Channel: account.Channel, Account: account.ID, ReceivedAt: p.Now(), Body: raw, Mail: &facts,
+		}
+		if err := p.Accept(ctx, e, p.Mails); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mail works mails into timelines: those that our own listener accepted, and those that a mail provider put into a blob and
+// told of. One at a time, because one mail may be 40 MB.
+func (p *Pipeline) Mail(ctx context.Context, batch []queue.Message) (failed []string) {
+	ctx = table.Redoable(ctx)
+	for i := range batch {
+		work := &batchWork{p: p, failed: map[string]error{}}
+		m := &batch[i]
+		if err := p.takeMail(ctx, work, m); err != nil {
+			work.fail(m.ID, err)
+		}
+		work.record(ctx)
+		if err := work.failed[m.ID]; err != nil {
+			failed = append(failed, m.ID)
+			p.Log.ErrorContext(ctx, "mail not processed", "message", m.ID, "attempt", m.Attempt, "err", err)
+		}
+	}
+	return failed
+}
+
+func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Message) error {
+	if p.Notice == nil {
+		return work.take(ctx, m)
+	}
+	notice, err := p.Notice(m.Body)
+	if err != nil || notice == nil {
+		return work.take(ctx, m) // not a notice: an envelope, or something for quarantine
+	}
+	if notice.Setup {
+		return nil
+	}
+	done := map[string]bool{}
+	for _, recipient := range notice.Mail.Recipients {
+		account, err := p.MailAccount(ctx, recipient)
+		if err != nil {
+			return err
+		}
+		if account == nil || done[account.ID] {
+			continue
+		}
+		done[account.ID] = true
+		e := &channel.Envelope{
+			ID: "mail-" + notice.Mail.ProviderID, Channel: account.Channel, Account: account.ID, ReceivedAt: m.SentAt, Blob: notice.Key,
+			Mail: &notice.Mail,
+		}
+		if err := p.open(ctx, e); err != nil {
+			return err // not readable yet: it comes again
+		}
+		if err := work.takeEnvelope(ctx, m.ID, e); err != nil {
+			return err
+		}
+	}
+	if len(done) == 0 {
+		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}
+		return p.quarantine(ctx, lost, channel.CauseUnknownAccount, fmt.Sprintf("none of its %d recipients is an address of an account", len(notice.Mail.Recipients)), 0, false)
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
+)
+
+// Balance is the reconciliation of one account: two ledgers that must come out even.
+type Balance struct {
+	Channel string `json:"channel"`
+	Account string `json:"account"`
+	// Received is the sum of the five that follow.
+	Received    int64 `json:"received"`
+	Stored      int64 `json:"stored"`
+	Duplicate   int64 `json:"duplicate"`
+	Quarantined int64 `json:"quarantined"`
+	Pending     int64 `json:"pending"`
+	Dead        int64 `json:"dead"`
+	// Envelopes counts raw inputs. Accepted is counted when the input is made durable, independently of the others.
+	Envelopes queue.Ledger `json:"envelopes"`
+	// Even says that accepted = processed + queued + dead; Approximate that the queues count approximately (SQS).
+	Even        bool `json:"even"`
+	Approximate bool `json:"approximate,omitempty"`
+}
+
+// Reconcile balances every account, sorted by channel and account.
+func (p *Pipeline) Reconcile(ctx context.Context) ([]Balance, error) {
+	events, err := p.Store.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byAccount := map[string]*Balance{}
+	at := func(channelID, account string) *Balance {
+		key := channelID + "/" + account
+		if byAccount[key] == nil {
+			byAccount[key] = &Balance{Channel: channelID, Account: account}
+		}
+		return byAccount[key]
+	}
+	all, err := p.accounts.list(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		at(a.Channel, a.ID)
+	}
+	for _, e := range events {
+		b := at(e.Channel, e.Account)
+		b.Stored, b.Duplicate, b.Quarantined, b.Pending = e.Stored, e.Duplicate, e.Quarantined, e.Pending
+	}
+	exact := true
+	for _, q := range []queue.Queue{p.Inbound, p.Mails} {
+		counter, ok := q.(queue.Counter)
+		if !ok {
+			exact = false
+			continue
+		}
+		groups, err := counter.Ledger(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("count envelopes: %w", err)
+		}
+		for group, l := range groups {
+			b := at(groupChannel(group), groupAccount(group))
+			b.Envelopes.Accepted += l.Accepted
+			b.Envelopes.Processed += l.Processed
+			b.Envelopes.Queued += l.Queued
+			b.Envelopes.Dead += l.Dead
+		}
+	}
+	balances := make([]Balance, 0, len(byAccount))
+	for _, b := range byAccount {
+		b.Dead = b.Envelopes.Dead
+		b.Received = b.Stored + b.Duplicate + b.Quarantined + b.Pending + b.Dead
+		b.Even = b.Envelopes.Accepted == b.Envelopes.Processed+b.Envelopes.Queued+b.Envelopes.Dead
+		b.Approximate = !exact
+		balances = append(balances, *b)
+	}
+	slices.SortFunc(balances, func(a, b Balance) int {
+		return strings.Compare(a.Channel+"/"+a.Account, b.Channel+"/"+b.Account)
+	})
+	return balances, nil
+}
+
+// Replay gives a quarantined input to the pipeline again. When it still cannot be understood it is back in quarantine with
+// the new reason.
+func (p *Pipeline) Replay(ctx context.Context, id string) error {
+	q, err := p.Store.Quarantined(ctx, id)
+	if err != nil {
+		return err
+	}
+	if q.Event != nil {
+		return p.replayEvent(ctx, q)
+	}
+	raw := q.Raw
+	if q.RawBlob != "" && len(raw) == 0 {
+		if raw, err = p.readBlob(ctx, q.RawBlob); err != nil {
+			return fmt.Errorf("replay %s: %w", id, err)
+		}
+	}
+	e, err := decode(raw)
+	if err != nil {
+		return fault.Newf(fault.Conflict, "no_envelope", "replay %s: what is kept is not a whole envelope: %w", id, err)
+	}
+	if err := p.open(ctx, e); err != nil {
+		return err
+	}
+	if q.Refused {
+		if err := p.verifyAgain(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := p.Accept(ctx, e, p.Inbound); err != nil {
+		return err
+	}
+	return p.Store.Replayed(ctx, id)
+}
+
+// verifyAgain refuses to replay what was turned away at the door: an operator who vouches for it mends the key first, and
+// then the provider's own redelivery brings it. Only mail-like inputs without a signature pass.
+func (p *Pipeline) verifyAgain(ctx context.Context, e *channel.Envelope) error {
+	adapter, ok := p.Channels.Get(e.Channel)
+	hook, isHook := adapter.(channel.Webhook)
+	if !ok || !isHook {
+		return nil
+	}
+	account, err := p.accounts.get(ctx, e.Channel, e.Account, true)
+	if err != nil {
+		return err
+	}
+	if account == nil {
+		return fault.Newf(fault.Conflict, "unknown_account", "account %s/%s is not connected", e.Channel, e.Account)
+	}
+	r := &channel.Request{Account: account, Method: "POST", URL: p.outsideURL(&url.URL{Path: "/hooks/" + e.Channel + "/" + e.Account, RawQuery: e.Query}), Header: e.Header, Body: e.Body, Now: e.ReceivedAt}
+	if _, err := hook.Verify(r); err != nil {
+		return fault.Newf(fault.Conflict, "signature", "the signature is still wrong: correct the account's secret, then replay")
+	}
+	return nil
+}
+
+func (p *Pipeline) replayEvent(ctx context.Context, q *store.Quarantined) error {
+	adapter, ok := p.Channels.Get(q.Channel)
+	if !ok {
+		return fault.Newf(fault.Conflict, "no_channel", "this version knows no channel %s", q.Channel)
+	}
+	info := adapter.Info()
+	account, err := p.accounts.get(ctx, q.Channel, q.Account, true)
+	if q.Event.Scope != "" {
+		account, err = p.accounts.byScope(ctx, &info, q.Event.Scope)
+	}
+	if err != nil {
+		return err
+	}
+	if account == nil {
+		return fault.Newf(fault.Conflict, "unknown_account", "no account is connected to it yet; connect one, then replay")
+	}
+	in := store.Incoming{Event: *q.Event, Scope: scope(&info, account), ReceivedAt: q.ReceivedAt, Envelope: q.Envelope, Rules: p.rules(&info, account)}
+	in.Event.Account, in.Event.Scope = account.ID, ""
+	if _, err := p.Store.Record(ctx, []store.Incoming{in}); err != nil {
+		return err
+	}
+	return p.Store.Replayed(ctx, q.ID)
+}
+
+func (p *Pipeline) readBlob(ctx context.Context, key string) ([]byte, error) {
+	r, _, err := p.Blobs.Get(ctx, key, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }() // only read from
+	return io.ReadAll(r)
+}
+
+// Redrive moves everything in the dead-letter queues back and says how many messages it were (-1: the queue does not say).
+func (p *Pipeline) Redrive(ctx context.Context) (int, error) {
+	total := 0
+	for _, q := range []queue.Queue{p.Inbound, p.Mails, p.Media, p.Wake} {
+		n, err := q.Redrive(ctx)
+		if err != nil {
+			return total, fmt.Errorf("redrive: %w", err)
+		}
+		if n < 0 || total < 0 {
+			total = -1
+			continue
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// Erase removes a person: what is in the table first, then the blobs, then a line in the ledger of erasures, which a
+// restored table is erased by again before it serves (I8).
+func (p *Pipeline) Erase(ctx context.Context, customer, by string) (*store.Erasure, error) {
+	done, err := p.Store.Erase(ctx, customer, by)
+	if err != nil {
+		return nil, err
+	}
+	line, err := json.Marshal(done)
+	if err != nil {
+		return nil, fmt.Errorf("erase customer %s: %w", customer, err)
+	}
+	key := "erasures/" + done.At.Time().Format("20060102") + "/" + p.NewID()
+	if _, err := p.Blobs.Put(ctx, key, bytes.NewReader(line), putOptions); err != nil {
+		return nil, fmt.Errorf("erase customer %s: write the ledger of erasures: %w; call again to finish", customer, err)
+	}
+	for _, b := range done.Blobs {
+		if err := p.Blobs.Delete(ctx, b); err != nil {
+			return nil, fmt.Errorf("erase customer %s: delete a file: %w; call again to finish", customer, err)
+		}
+	}
+	return done, nil
+}

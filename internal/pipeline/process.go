@@ -1,0 +1,369 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/blob"
+	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/timeline"
+)
+
+// Process works envelopes into timelines. It returns the messages that failed: those alone come again.
+//
+// Events of the batch are grouped by whom they are about, so that ten messages of one customer are one transaction. What it
+// writes need not be on the disk before the next step: it can be done again from the queue, whose acknowledgement follows
+// in the same log (see table.Redoable).
+func (p *Pipeline) Process(ctx context.Context, batch []queue.Message) (failed []string) {
+	ctx = table.Redoable(ctx)
+	work := &batchWork{p: p, failed: map[string]error{}}
+	for i := range batch {
+		if err := work.take(ctx, &batch[i]); err != nil {
+			work.fail(batch[i].ID, err)
+		}
+	}
+	work.record(ctx)
+	for _, m := range batch {
+		if err := work.failed[m.ID]; err != nil {
+			failed = append(failed, m.ID)
+			p.Log.ErrorContext(ctx, "envelope not processed", "message", m.ID, "group", m.Group, "attempt", m.Attempt, "err", err)
+		}
+	}
+	return failed
+}
+
+// batchWork is one batch on its way.
+type batchWork struct {
+	p      *Pipeline
+	groups [][]item
+	byKey  map[string]int
+	failed map[string]error
+}
+
+// item is one event with the queue message that it came in.
+type item struct {
+	message string
+	in      store.Incoming
+}
+
+func (w *batchWork) fail(message string, err error) {
+	if w.failed[message] == nil {
+		w.failed[message] = err
+	}
+}
+
+// take parses one queue message and sorts its events into the groups.
+func (w *batchWork) take(ctx context.Context, m *queue.Message) error {
+	p := w.p
+	e, err := decode(m.Body)
+	if err != nil {
+		broken := &channel.Envelope{ID: "message-" + m.ID, Channel: groupChannel(m.Group), Account: groupAccount(m.Group), ReceivedAt: m.SentAt, Body: m.Body}
+		return p.quarantine(ctx, broken, channel.CauseInternal, "the queue message is not an envelope: "+err.Error(), 0, false)
+	}
+	if err := p.open(ctx, e); err != nil {
+		return err
+	}
+	return w.takeEnvelope(ctx, m.ID, e)
+}
+
+func groupChannel(group string) string { c, _ := store.AccountKey(group).Split(); return c }
+func groupAccount(group string) string { _, a := store.AccountKey(group).Split(); return a }
+
+func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel.Envelope) error {
+	p := w.p
+	adapter, ok := p.Channels.Get(e.Channel)
+	if !ok {
+		return p.quarantine(ctx, e, channel.CauseUnknownAccount, "this version knows no channel "+e.Channel, 0, false)
+	}
+	info := adapter.Info()
+	account, err := p.accounts.get(ctx, e.Channel, e.Account, false)
+	if err != nil {
+		return err
+	}
+	if account == nil {
+		return p.quarantine(ctx, e, channel.CauseUnknownAccount, "account "+e.Account+" is not connected (any more)", 0, false)
+	}
+	e.Settings = account.Settings
+	events, parseErr := parse(adapter, e)
+	for i, r := range channel.Rejections(parseErr) {
+		part := *e
+		if r.Raw != nil {
+			part.Body, part.Blob = r.Raw, ""
+			part.ID = fmt.Sprintf("%s-%d", e.ID, i)
+		}
+		if err := p.quarantine(ctx, &part, r.Cause, r.Detail, i, false); err != nil {
+			return err
+		}
+	}
+	raw, rawBlob, err := p.keepRaw(ctx, e, events)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		in := store.Incoming{Event: events[i], Scope: scope(&info, account), ReceivedAt: e.ReceivedAt, Envelope: e.ID, Raw: raw, RawBlob: rawBlob}
+		in.Event.Account = account.ID
+		owner := account
+		if s := events[i].Scope; s != "" && s != in.Scope {
+			if owner, err = p.accounts.byScope(ctx, &info, s); err != nil {
+				return err
+			}
+			if owner == nil {
+				if err := p.quarantineEvent(ctx, e, &events[i], i); err != nil {
+					return err
+				}
+				continue
+			}
+			in.Scope, in.Event.Account = s, owner.ID
+		}
+		in.Event.Scope = ""
+		in.Rules = p.rules(&info, owner)
+		if err := p.slim(ctx, &in); err != nil {
+			return err
+		}
+		w.add(item{message, in})
+	}
+	return nil
+}
+
+// parse calls the adapter and turns a panic, which is a defect of ours, into a rejection: nothing is lost, nobody is blocked.
+func parse(a channel.Adapter, e *channel.Envelope) (events []msg.Event, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			events, err = nil, &channel.Rejected{Cause: channel.CauseInternal, Detail: fmt.Sprintf("the adapter panicked: %v at %s", r, firstFrames(debug.Stack()))}
+		}
+	}()
+	return a.Parse(*e)
+}
+
+func firstFrames(stack []byte) string {
+	lines := strings.Split(string(stack), "\n")
+	var frames []string
+	for _, l := range lines {
+		if strings.HasPrefix(l, "\t") && strings.Contains(l, "/internal/") {
+			frames = append(frames, strings.TrimSpace(l[strings.LastIndex(l, "/internal/"):]))
+		}
+	}
+	return strings.Join(frames[:min(len(frames), 4)], " < ")
+}
+
+// keepRaw keeps the raw input for replay: inside the entry when it is one small one, else in a blob that the entries share.
+func (p *Pipeline) keepRaw(ctx context.Context, e *channel.Envelope, events []msg.Event) (raw []byte, key string, err error) {
+	if len(events) == 0 {
+		return nil, "", nil
+	}
+	adapter, _ := p.Channels.Get(e.Channel)
+	_, holdsFiles := adapter.(channel.Extractor)
+	holdsFiles = holdsFiles && slices.ContainsFunc(events, hasMedia)
+	if len(events) == 1 && !holdsFiles && e.Blob == "" && len(e.Body) <= 8*inlineRaw {
+		if raw = p.packer.compress(e.Body); len(raw) <= inlineRaw {
+			return raw, "", nil
+		}
+	}
+	if e.Blob != "" {
+		return nil, e.Blob, nil
+	}
+	key = rawKey(e)
+	if len(events) > 1 {
+		key = "raw/shared/" + strings.TrimPrefix(key, "raw/")
+	}
+	_, err = p.Blobs.Put(ctx, key, bytes.NewReader(e.Body), blob.PutOptions{Type: "application/octet-stream", IfAbsent: true})
+	if err != nil && !errors.Is(err, blob.ErrExists) {
+		return nil, "", fmt.Errorf("keep the raw input of envelope %s: %w", e.ID, err)
+	}
+	return nil, key, nil
+}
+
+func hasMedia(ev msg.Event) bool {
+	return ev.Message != nil && slices.ContainsFunc(ev.Message.Parts, func(part msg.Part) bool { return part.Media != nil })
+}
+
+// largeEvent is the size, as JSON, above which an event's long texts are cut; the whole stays in the raw input.
+const largeEvent = 100 << 10
+
+// slim makes an event fit into an item: long texts are cut where they are, and say so. The raw input holds everything.
+func (p *Pipeline) slim(ctx context.Context, in *store.Incoming) error {
+	body, err := json.Marshal(&in.Event)
+	if err != nil {
+		return fmt.Errorf("envelope %s: %w", in.Envelope, err)
+	}
+	if len(body) <= largeEvent || in.Event.Message == nil {
+		return nil
+	}
+	key := "body/" + in.ReceivedAt.Time().Format("20060102") + "/" + in.Envelope + "-" + fmt.Sprint(len(body))
+	if _, err := p.Blobs.Put(ctx, key, bytes.NewReader(body), blob.PutOptions{Type: "application/json"}); err != nil {
+		return fmt.Errorf("keep the long body of envelope %s: %w", in.Envelope, err)
+	}
+	m := *in.Event.Message
+	m.FullText, m.Quoted = "", ""
+	m.Text = shorten(m.Text, 32<<10)
+	for i := range m.Parts {
+		m.Parts[i].Raw = nil
+		m.Parts[i].Text = shorten(m.Parts[i].Text, 4<<10)
+	}
+	if len(m.Parts) > 100 {
+		m.Parts = m.Parts[:100]
+	}
+	m.Body = key
+	in.Event.Message = &m
+	return nil
+}
+
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+func (p *Pipeline) quarantineEvent(ctx context.Context, e *channel.Envelope, ev *msg.Event, place int) error {
+	_, err := p.Store.Quarantine(ctx, store.Quarantined{
+		Channel: e.Channel, Account: e.Account, Cause: string(channel.CauseUnknownAccount), Envelope: e.ID, ReceivedAt: e.ReceivedAt,
+		Detail: "no account is connected to " + ev.Scope + "; connect it, then replay", Event: ev,
+	}, 1000+place)
+	return err
+}
+
+// rules are what the timeline must know of channel and account.
+func (p *Pipeline) rules(info *channel.Info, account *channel.Account) store.Rules {
+	r := store.Rules{
+		Asserted: info.TimeAsserted, ChatLike: info.ChatLike && account.Settings["join_open_case"] != "no",
+		References: info.Threading == channel.ByReferences, Submission: info.Threading == channel.BySubmission,
+		Identities: info.Identities, Team: account.Team,
+	}
+	if r.Team == "" {
+		r.Team = p.Config.Team
+	}
+	r.Promise = p.promise(info, account)
+	return r
+}
+
+func (p *Pipeline) promise(info *channel.Info, account *channel.Account) timeline.Promise {
+	promise := timeline.Promise{FirstAnswer: info.ServiceLevel.FirstAnswer}
+	if promise.FirstAnswer == 0 {
+		promise.FirstAnswer = 24 * time.Hour
+	}
+	if account != nil {
+		if d, err := time.ParseDuration(account.Settings["first_answer"]); err == nil && d > 0 {
+			promise.FirstAnswer = d
+		}
+	}
+	if info.ServiceLevel.WorkingTime {
+		promise.Hours = p.Config.Hours
+	}
+	return promise
+}
+
+// add puts an event into the group of those that touch the same items.
+func (w *batchWork) add(i item) {
+	if w.byKey == nil {
+		w.byKey = map[string]int{}
+	}
+	keys := touches(&i.in.Event)
+	at := -1
+	for _, k := range keys {
+		if g, ok := w.byKey[k]; ok {
+			at = g
+			break
+		}
+	}
+	if at < 0 {
+		w.groups = append(w.groups, nil)
+		at = len(w.groups) - 1
+	}
+	w.groups[at] = append(w.groups[at], i)
+	for _, k := range keys {
+		if _, ok := w.byKey[k]; !ok {
+			w.byKey[k] = at
+		}
+	}
+}
+
+// touches names what an event will write: the people it is about and the message it is about.
+func touches(ev *msg.Event) []string {
+	var keys []string
+	if of := ev.Target(); of != "" {
+		keys = append(keys, "object\x1f"+ev.Channel+"\x1f"+of)
+	}
+	if ev.Tag != "" {
+		keys = append(keys, "customer\x1f"+store.CustomerOf(ev.Tag))
+	}
+	if ev.Receipt == nil {
+		if ev.ID != "" {
+			keys = append(keys, "object\x1f"+ev.Channel+"\x1f"+ev.ID)
+		}
+		from := ev.From
+		if ev.Direction == msg.Out && len(ev.To) > 0 {
+			from = ev.To[0]
+		}
+		for _, a := range from.All() {
+			keys = append(keys, "address\x1f"+a.Key())
+		}
+	}
+	return keys
+}
+
+// record writes the groups, each in as few transactions as it fits in.
+func (w *batchWork) record(ctx context.Context) {
+	for _, group := range w.groups {
+		w.recordGroup(ctx, group)
+	}
+}
+
+// groupSize is how many events one transaction takes: each writes up to about nine items, of a hundred.
+const groupSize = 10
+
+func (w *batchWork) recordGroup(ctx context.Context, group []item) {
+	for len(group) > groupSize {
+		w.recordGroup(ctx, group[:groupSize])
+		group = group[groupSize:]
+	}
+	in := make([]store.Incoming, len(group))
+	for i := range group {
+		in[i] = group[i].in
+	}
+	_, err := w.p.Store.Record(ctx, in)
+	switch {
+	case err == nil:
+		return
+	case len(group) == 1:
+		w.failOne(ctx, &group[0], err)
+		return
+	case store.IsTooMuch(err):
+		w.recordGroup(ctx, group[:len(group)/2])
+		w.recordGroup(ctx, group[len(group)/2:])
+		return
+	}
+	for i := range group { // one that cannot be stored must not hold up the others
+		if _, err := w.p.Store.Record(ctx, in[i:i+1]); err != nil {
+			w.failOne(ctx, &group[i], err)
+		}
+	}
+}
+
+// failOne decides about an event that could not be recorded: what can never fit goes to quarantine, all else comes again.
+func (w *batchWork) failOne(ctx context.Context, i *item, err error) {
+	if !store.IsTooMuch(err) {
+		w.fail(i.message, err)
+		return
+	}
+	in := &i.in
+	_, qerr := w.p.Store.Quarantine(ctx, store.Quarantined{
+		Channel: in.Event.Channel, Account: in.Event.Account, Cause: string(channel.CauseTooLarge), Detail: err.Error(), Envelope: in.Envelope,
+		ReceivedAt: in.ReceivedAt, RawBlob: in.RawBlob, Raw: in.Raw,
+	}, 2000)
+	if qerr != nil {
+		w.fail(i.message, fault.Newf(fault.Retry, "quarantine", "%w", errors.Join(err, qerr)))
+	}
+}
