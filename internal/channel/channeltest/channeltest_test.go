@@ -7,9 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -195,22 +196,31 @@ func TestFault21_ComparingASecretTheLeakyWayIsFound(t *testing.T) {
 	}
 }
 
+// Run asks the same of each channel that takes webhooks; this finds the ones that forgot to call it. Folders that neither verify
+// nor sign anything are left out: "token" and "signature" mean other things in a mail.
 func TestFault21_SignaturesAreComparedInConstantTimeInEveryChannel(t *testing.T) {
 	t.Parallel()
-	compares := 0
-	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() || d.Name() == "testdata" {
-			return err
-		}
-		problems, n := ConstantTime(path)
-		for _, p := range problems {
-			t.Errorf("%s: %s", path, p)
-		}
-		compares += n
-		return nil
-	})
+	sources, err := filepath.Glob(filepath.Join("..", "*", "*.go"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	verifies := regexp.MustCompile(`"crypto/(hmac|subtle)"|(?m)^func \(.*\) Verify\(`)
+	folders, compares := map[string]bool{}, 0
+	for _, source := range sources {
+		text, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if verifies.Match(text) && !strings.HasSuffix(source, "_test.go") {
+			folders[filepath.Dir(source)] = true
+		}
+	}
+	for folder := range folders {
+		problems, n := ConstantTime(folder)
+		for _, p := range problems {
+			t.Errorf("%s: %s", folder, p)
+		}
+		compares += n
 	}
 	if compares == 0 {
 		t.Error("no channel compares anything in constant time: the check reads the wrong folder")

@@ -103,7 +103,9 @@ func checkBatch(a channel.Adapter, f Fixture, limit int, problem report) {
 					problem("junk (%v) at %s[%d] loses the event %s of another item", junk, place, i, lost)
 				}
 				carried, gone := missing(whole.events, without.events), missing(whole.events, with.events)
-				if carried != "" && gone != "" && with.rejected <= without.rejected {
+				// A list left empty may be rejected for that alone, so only the lists that are not tell exactly.
+				silent := with.rejected == 0 || len(array) > 1 && with.rejected <= without.rejected
+				if carried != "" && gone != "" && silent {
 					problem("junk (%v) at %s[%d] loses the event %s, and nothing was rejected in its place", junk, place, i, gone)
 				}
 			}
@@ -137,7 +139,7 @@ func identify(a channel.Adapter, f Fixture, root any, problem report) result {
 }
 
 func name(e *msg.Event) string {
-	return strings.Join([]string{string(e.Kind), e.ID, e.Target(), e.Thread}, " ")
+	return strings.Join([]string{string(e.Kind), e.ID, e.Target()}, " ")
 }
 
 // missing names an event of want that got has fewer of.
