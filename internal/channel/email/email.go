@@ -149,6 +149,7 @@ type mail struct {
 	own     bool // the From is one of the account's own addresses
 	id      string
 	subject string
+	depth   int // of a report inside a report
 }
 
 func readMail(env channel.Envelope) *mail {
@@ -299,8 +300,10 @@ func (m *mail) fill(out *msg.Message, reply bool) {
 	} else if len(bytes.TrimSpace(m.tree.root.body)) == 0 {
 		why = "[a mail without text]"
 	}
-	out.Text = strings.TrimPrefix(out.Text+"\n\n"+why, "\n\n")
-	out.FullText = strings.TrimPrefix(out.FullText+"\n\n"+why, "\n\n")
+	if m.tree.cut {
+		out.Text = strings.TrimPrefix(out.Text+"\n\n"+why, "\n\n")
+		out.FullText = strings.TrimPrefix(out.FullText+"\n\n"+why, "\n\n")
+	}
 	out.Parts = append(out.Parts, msg.Part{Kind: msg.PartRaw, Text: why})
 }
 

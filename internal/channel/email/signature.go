@@ -11,27 +11,21 @@ const maxSignatureLines = 40
 // Names and greetings stay where they are, and so does a signature with a quotation below it: "--" in the middle of a mail
 // is too often a line that somebody drew, and a telephone number too many harms less than a sentence too few.
 func markSignature(lines []line, roles []role) {
-	last := true // nothing of the person's own stands below
+	last := true // nothing but signatures stands below
 	for end := len(lines); end > 0; {
 		start := end
 		for start > 0 && roles[start-1] == roleText {
 			start--
 		}
 		if start < end {
-			signatureIn(lines, roles, start, end, last && !quotedBelow(roles, end))
+			signatureIn(lines, roles, start, end, last)
 			last = last && count(lines[start:end]) == 0
+		}
+		if start > 0 && roles[start-1] != roleSignature && lines[start-1].text != "" {
+			last = false
 		}
 		end = start - 1
 	}
-}
-
-func quotedBelow(roles []role, i int) bool {
-	for _, r := range roles[i:] {
-		if r == roleQuote || r == roleHeading {
-			return true
-		}
-	}
-	return false
 }
 
 func signatureIn(lines []line, roles []role, start, end int, last bool) {

@@ -1,9 +1,5 @@
 package email
 
-import "github.com/aikajana/aikajana/internal/msg"
-
 func (r *bodyReader) calendar(p *part)              { r.parts = append(r.parts, filePart(p)) }
 func (r *bodyReader) tnef(p *part)                  { r.parts = append(r.parts, filePart(p)) }
 func tnefFile(b []byte, name string) ([]byte, bool) { return nil, false }
-func (m *mail) automatic() bool                     { return false }
-func (m *mail) reports() []msg.Event                { return nil }
