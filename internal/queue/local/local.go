@@ -223,6 +223,7 @@ func (q *Queue) take(limit int, wait bool) (taken, doomed []*entry, waiter chan 
 // deliver records one more delivery of each message and reads the bodies.
 func (q *Queue) deliver(ctx context.Context, taken []*entry) ([]queue.Message, error) {
 	err := q.db.Apply(ctx, true, func(tx *engine.Tx) error {
+		taken = q.stillLive(taken)
 		for _, e := range taken {
 			tx.Set(q.keys.of(kindRecord, e.seq), e.recordOf(e.attempts+1, 0))
 		}
@@ -266,13 +267,29 @@ func (q *Queue) deliver(ctx context.Context, taken []*entry) ([]queue.Message, e
 	return nil, failed
 }
 
+// stillLive leaves out what was acknowledged after all: an acknowledgement that failed because the disk was full may land once
+// there is room. It runs on the committer, where nothing can change that before the commit.
+func (q *Queue) stillLive(entries []*entry) []*entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	live := make([]*entry, 0, len(entries))
+	for _, e := range entries {
+		if q.index.live[e.seq] == e {
+			live = append(live, e)
+		}
+	}
+	return live
+}
+
 // giveBack makes claimed messages receivable again.
 func (q *Queue) giveBack(entries []*entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
 	for _, e := range entries {
-		q.index.hide(e, now, false)
+		if q.index.live[e.seq] == e {
+			q.index.hide(e, now, false)
+		}
 	}
 	q.arm()
 }

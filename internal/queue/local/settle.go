@@ -28,21 +28,32 @@ func (q *Queue) Ack(ctx context.Context, ms ...queue.Message) error {
 		for group, n := range processed {
 			tx.Add(q.keys.counter(counterProcessed, group), n)
 		}
+		tx.After(func() { q.forget(entries) })
 		return nil
 	})
+	if err == nil {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err != nil {
-		for _, e := range entries {
+	for _, e := range entries {
+		if q.index.live[e.seq] == e {
 			q.index.hide(e, e.at, true)
 		}
-		q.arm()
-		return fmt.Errorf("acknowledge %d messages of queue %s: %w", len(entries), q.name, err)
 	}
+	q.arm()
+	return fmt.Errorf("acknowledge %d messages of queue %s: %w", len(entries), q.name, err)
+}
+
+// forget drops acknowledged messages. It runs on the committer, so that a message is gone from the index if and only if it is
+// gone from the store, also when the acknowledgement was given up as failed before it landed.
+func (q *Queue) forget(entries []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, e := range entries {
+		q.index.remove(e)
 		q.index.forget(e)
 	}
-	return nil
 }
 
 // Release implements queue.Queue. Like a delay of Send, the delay survives a restart, though not a power cut right after.
