@@ -81,6 +81,11 @@ type DB struct {
 	inside sync.RWMutex
 	shut   bool
 
+	// reads counts reads under way; Pebble panics when it is closed under one.
+	reads    atomic.Int64
+	closed   atomic.Bool
+	lastRead chan struct{}
+
 	fatalOnce sync.Once
 	fatal     atomic.Pointer[error]
 
@@ -109,7 +114,7 @@ func Open(dir string, o Options) (*DB, error) {
 	}
 	db := &DB{
 		disk: newGuardFS(o.FS, dir, o.MinFree), log: o.Log, onFail: o.OnFatal, readOnly: o.ReadOnly,
-		requests: make(chan *request, groupMembers), closing: make(chan struct{}), done: make(chan struct{}),
+		requests: make(chan *request, groupMembers), closing: make(chan struct{}), done: make(chan struct{}), lastRead: make(chan struct{}, 1),
 	}
 	db.cache = pebble.NewCache(min(o.CacheBytes, MaxCache))
 	opened, err := pebble.Open(dir, db.options(o))
@@ -147,8 +152,8 @@ func (db *DB) options(o Options) *pebble.Options {
 	return po
 }
 
-// Close finishes the commits under way, refuses later ones and closes the store. It is safe to call twice. With a reader
-// still open (a Scan in another goroutine) it returns an error.
+// Close finishes the commits and reads under way, refuses later ones with ErrClosed and closes the store. It is safe to call
+// twice.
 func (db *DB) Close() error {
 	db.close.Do(func() {
 		db.inside.Lock()
@@ -161,6 +166,10 @@ func (db *DB) Close() error {
 			// Pebble's state is not to be trusted: leave the files as they are, the next Open recovers from them.
 			return
 		}
+		db.closed.Store(true)
+		for db.reads.Load() > 0 {
+			<-db.lastRead
+		}
 		db.closeErr = db.pebble.Close()
 		db.cache.Unref()
 	})
@@ -170,10 +179,33 @@ func (db *DB) Close() error {
 	return nil
 }
 
+// read says whether the store may be read; each true is followed by one readDone.
+func (db *DB) read() bool {
+	db.reads.Add(1)
+	if db.closed.Load() {
+		db.readDone()
+		return false
+	}
+	return true
+}
+
+func (db *DB) readDone() {
+	if db.reads.Add(-1) == 0 && db.closed.Load() {
+		select {
+		case db.lastRead <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // Checkpoint makes a consistent copy of the store in dir, which must not exist, while the store is in use. Files are linked
 // where the file system can, so dir should be on the same one; copy it elsewhere afterwards. Everything applied before
 // the call is in it.
 func (db *DB) Checkpoint(dir string) error {
+	if !db.read() {
+		return ErrClosed
+	}
+	defer db.readDone()
 	if err := db.pebble.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
 		return fmt.Errorf("copy the store to %s: %w", dir, err)
 	}
@@ -183,6 +215,10 @@ func (db *DB) Checkpoint(dir string) error {
 // Compact gives space of deleted records back to the file system. It works through the whole store beside its normal use,
 // and needs up to as much free space as the store takes.
 func (db *DB) Compact(ctx context.Context) error {
+	if !db.read() {
+		return ErrClosed
+	}
+	defer db.readDone()
 	if err := db.pebble.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
 		return fmt.Errorf("compact the store: %w", err)
 	}
@@ -202,8 +238,13 @@ type Metrics struct {
 	Full bool
 }
 
-// Metrics returns the figures of now. It takes locks of the database for some microseconds: fine every few seconds.
+// Metrics returns the figures of now, nothing after Close. It takes locks of the database for some microseconds: fine every
+// few seconds.
 func (db *DB) Metrics() Metrics {
+	if !db.read() {
+		return Metrics{}
+	}
+	defer db.readDone()
 	m := db.pebble.Metrics()
 	return Metrics{
 		DiskBytes:   m.DiskSpaceUsage(),

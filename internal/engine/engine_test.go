@@ -513,6 +513,35 @@ func TestACloseFinishesWhatWaitsAndRefusesTheRest(t *testing.T) {
 	}
 }
 
+func TestACloseWaitsForReadsAndRefusesLaterOnes(t *testing.T) {
+	t.Parallel()
+	db := open(t, vfs.NewMem(), engine.Options{})
+	set(t, db, true, "a", "1")
+	reading, closed := make(chan struct{}), make(chan error)
+	scanned := make(chan error)
+	go func() {
+		scanned <- db.Scan(nil, nil, false, func(k, v []byte) bool {
+			close(reading)
+			for { // inside a scan, until the store refuses
+				if _, _, err := db.Get(k); errors.Is(err, engine.ErrClosed) {
+					return true
+				}
+			}
+		})
+	}()
+	<-reading
+	go func() { closed <- db.Close() }()
+	if err := <-scanned; err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := db.Scan(nil, nil, false, nil); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("scan: %v", err)
+	}
+}
+
 func TestAStoreIsOpenInOnePlaceAtATime(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()

@@ -187,6 +187,10 @@ func (tx *Tx) Scan(lower, upper []byte, reverse bool, f func(key, value []byte) 
 
 // Get returns the value of key and whether it is there. The value is the caller's.
 func (db *DB) Get(key []byte) ([]byte, bool, error) {
+	if !db.read() {
+		return nil, false, ErrClosed
+	}
+	defer db.readDone()
 	value, closer, err := db.pebble.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
@@ -213,6 +217,10 @@ func (db *DB) Counter(key []byte) (int64, error) {
 // Scan calls f for every key in [lower, upper) in byte order, or the opposite with reverse, until f returns false. A nil
 // bound is none. It sees the store as it was when Scan began; f must not keep key or value.
 func (db *DB) Scan(lower, upper []byte, reverse bool, f func(key, value []byte) bool) (err error) {
+	if !db.read() {
+		return ErrClosed
+	}
+	defer db.readDone()
 	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return fmt.Errorf("read the store from %q: %w", lower, err)

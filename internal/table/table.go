@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/aikajana/aikajana/internal/msg"
 )
@@ -43,8 +44,8 @@ const (
 
 // Query asks for a part of one partition.
 type Query struct {
-	// Index, when set, makes PK and the range those of the index. Items found through an index carry keys only: Body is nil
-	// and Rev 0.
+	// Index, when set, makes PK and the range those of the index. Items found through an index carry keys only: their own
+	// and, in Item.Index, that of this index to go on from; Body is nil and Rev 0. An index may still show expired items.
 	Index Index
 	PK    string
 	// From <= sort key < To, as bytes. Empty means no bound.
@@ -123,8 +124,17 @@ type Table interface {
 	Write(ctx context.Context, ops ...Op) error
 }
 
+// Scanner reads a whole table: for checks, backup and dumps. Both tables are Scanners.
+type Scanner interface {
+	// Scan returns up to limit (at least 1) items behind the key from, which need not exist; the zero Key is before all.
+	// The order is by PK and SK as bytes in the embedded table, and DynamoDB's own otherwise. Fewer than limit items mean
+	// that there are no more. An item that is neither written nor deleted meanwhile is returned exactly once over all
+	// pages; others may be seen or not. Expired items are left out. Safe beside writers and other Scans.
+	Scan(ctx context.Context, from Key, limit int) ([]Item, error)
+}
+
 // Change is one write, as the change feed tells it. Old is nil for a new item, New for a deleted one. Items that expire may
-// show up as deleted, much later, or not at all.
+// show up as deleted, much later, or not at all; one that is overwritten before that shows up as Old.
 type Change struct {
 	Key      Key
 	Old, New *Item
@@ -232,6 +242,9 @@ func Validate(ops []Op) error {
 		}
 		seen[item.Key] = true
 		for name, k := range item.Index {
+			if !name.known() {
+				return fmt.Errorf("write %s: %w (there is no index %q)", item.Key, ErrLimit, name)
+			}
 			if err := validateKey(k); err != nil {
 				return fmt.Errorf("index %s of %s: %w", name, item.Key, err)
 			}
@@ -248,8 +261,25 @@ func Validate(ops []Op) error {
 	return nil
 }
 
+// ValidateQuery refuses what a table refuses to look for. The error wraps ErrLimit.
+func ValidateQuery(q Query) error {
+	switch {
+	case q.PK == "":
+		return fmt.Errorf("query: %w (the partition key is empty)", ErrLimit)
+	case q.Index != "" && !q.Index.known():
+		return fmt.Errorf("query %s: %w (there is no index %q)", q.PK, ErrLimit, q.Index)
+	case q.Limit < 0:
+		return fmt.Errorf("query %s: %w (limit %d)", q.PK, ErrLimit, q.Limit)
+	}
+	return nil
+}
+
+func (i Index) known() bool { return i == WorkList || i == Due }
+
 func validateKey(k Key) error {
 	switch {
+	case !utf8.ValidString(k.PK) || !utf8.ValidString(k.SK):
+		return fmt.Errorf("key %q: %w (it is not UTF-8)", k, ErrLimit)
 	case k.PK == "" || k.SK == "":
 		return fmt.Errorf("key %q: %w (neither part may be empty)", k, ErrLimit)
 	case len(k.PK) > MaxPK:
