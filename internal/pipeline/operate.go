@@ -12,8 +12,11 @@ import (
 
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/timeline"
 )
 
 // Balance is the reconciliation of one account: two ledgers that must come out even.
@@ -219,4 +222,91 @@ func (p *Pipeline) Erase(ctx context.Context, customer, by string) (*store.Erasu
 		}
 	}
 	return done, nil
+}
+
+// Raw is a quarantined input as it came: the body without our own line before it.
+func (p *Pipeline) Raw(ctx context.Context, q *store.Quarantined) ([]byte, error) {
+	if q.Event != nil {
+		return json.Marshal(q.Event)
+	}
+	raw := q.Raw
+	if q.RawBlob != "" && len(raw) == 0 {
+		var err error
+		if raw, err = p.readBlob(ctx, q.RawBlob); err != nil {
+			return nil, fmt.Errorf("read quarantined input %s: %w", q.ID, err)
+		}
+	}
+	e, err := decode(raw)
+	if err != nil {
+		return raw, nil
+	}
+	if err := p.open(ctx, e); err != nil {
+		return nil, err
+	}
+	return e.Body, nil
+}
+
+// Promise is the service level that applies to a case.
+func (p *Pipeline) Promise(ctx context.Context, c *timeline.Case) (timeline.Promise, error) {
+	info, _ := p.Channels.Info(c.Channel)
+	account, err := p.accounts.get(ctx, c.Channel, c.Account, false)
+	if err != nil {
+		return timeline.Promise{}, err
+	}
+	return p.promise(&info, account), nil
+}
+
+// ReplayReact makes up for effects that did not happen: it goes through every entry and case that changed since a time and
+// derives their notifications, wake-ups, files to fetch and acknowledgements anew. What happened before is not doubled,
+// except for notices outside the socket. The ledger is not touched: it follows the feed alone.
+func (p *Pipeline) ReplayReact(ctx context.Context, since msg.Time) (int, error) {
+	scanner, ok := p.Store.Table().(table.Scanner)
+	if !ok {
+		return 0, fault.Newf(fault.Permanent, "no_scan", "this table cannot be read whole")
+	}
+	const page = 500
+	done, from := 0, table.Key{}
+	for {
+		items, err := scanner.Scan(ctx, from, page)
+		if err != nil {
+			return done, fmt.Errorf("replay effects since %s: %w", since, err)
+		}
+		for i := range items {
+			from = items[i].Key
+			changed, err := changedSince(&items[i], since)
+			if err != nil || !changed {
+				continue // a damaged item is for check to report
+			}
+			c := table.Change{Key: items[i].Key, New: &items[i]}
+			n, err := p.Store.Notify(ctx, &c)
+			if err != nil {
+				return done, err
+			}
+			if n != nil && p.Push != nil {
+				p.Push.Push(ctx, []*store.Notification{n})
+			}
+			if err := p.follow(ctx, &c); err != nil {
+				return done, fmt.Errorf("replay the effects of %s: %w", c.Key, err)
+			}
+			done++
+		}
+		if len(items) < page {
+			return done, nil
+		}
+	}
+}
+
+func changedSince(item *table.Item, since msg.Time) (bool, error) {
+	if !strings.HasPrefix(item.PK, "C#") || item.SK == "A" {
+		return false, nil
+	}
+	var at struct {
+		Entry     string   `json:"entry"`
+		ChangedAt msg.Time `json:"changed_at"`
+		Acted     msg.Time `json:"acted"`
+	}
+	if err := json.Unmarshal(item.Body, &at); err != nil {
+		return false, err
+	}
+	return at.ChangedAt >= since && at.Entry != "" || !at.Acted.IsZero() && at.Acted >= since, nil
 }

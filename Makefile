@@ -1,0 +1,64 @@
+# Aikajana. `make` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export AIKAJANA_CACHE ?= $(HOME)/.cache/aikajana
+# The toolchain that go.mod names is on the machine; nothing else is fetched.
+export GOTOOLCHAIN ?= local
+
+DATA ?= data
+GOLANGCI := 2.15.0
+LINT := $(AIKAJANA_CACHE)/golangci-lint-$(GOLANGCI)/golangci-lint
+FUZZTIME ?= 20s
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Run the whole system in ./data; needs only Go and make
+	bin/aikajana serve --data $(DATA)
+
+.PHONY: build
+build: ## Build the local binary into ./bin
+	@mkdir -p bin
+	go build -trimpath -o bin/aikajana ./cmd/aikajana
+
+##@ Check
+
+.PHONY: test
+test: parts lint build ## Everything, against real parts: installs what it needs, outside the tree
+	@echo "test: all packages, with the stand-ins for AWS"
+	go test -tags parts -timeout 40m ./...
+
+.PHONY: quick
+quick: ## The tests that need only Go
+	go test ./...
+
+.PHONY: parts
+parts: ## Install the stand-ins and clients that the tests need
+	@scripts/parts.sh all
+
+.PHONY: lint
+lint: $(LINT) ## Vet, format and architecture rules
+	@echo "lint: golangci-lint $(GOLANGCI)"
+	@$(LINT) run --build-tags parts ./...
+
+$(LINT):
+	@echo "lint: building golangci-lint $(GOLANGCI) into $(dir $@); this takes a few minutes the first time"
+	@GOBIN=$(dir $@) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI)
+
+.PHONY: generate
+generate: ## Make generated files anew
+	go generate ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that parses, FUZZTIME each
+	@set -e; for package in $$(go list ./internal/...); do \
+	  for target in $$(go test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "fuzz: $$package $$target for $(FUZZTIME)"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done

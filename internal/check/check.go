@@ -1,0 +1,89 @@
+// Package check verifies the invariants of the design over a whole store, whatever it is kept in.
+package check
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
+)
+
+// Input is what is checked.
+type Input struct {
+	Table table.Scanner
+	// Unfollowed is how many changes React has not followed yet: the running tallies lag behind by them. Negative means that
+	// nobody knows, and the tallies are not compared.
+	Unfollowed int64
+	// Queues are the queues that carry envelopes, where they keep an exact ledger.
+	Queues map[string]queue.Counter
+	// Progress, when set, is told every now and then how many items were read.
+	Progress func(items int)
+}
+
+// Report is what a check found.
+type Report struct {
+	Problems                         []string
+	Items, Entries, Cases, Customers int
+	// Sums is the ledger of events, counted anew from the items.
+	Sums map[store.AccountKey]store.Counts
+}
+
+const page = 500
+
+// Run reads everything once. The error says that it could not be read; what is wrong with it is in the report.
+func Run(ctx context.Context, in Input) (*Report, error) {
+	inspection := store.NewInspection()
+	from := table.Key{}
+	for {
+		items, err := in.Table.Scan(ctx, from, page)
+		if err != nil {
+			return nil, fmt.Errorf("read the table behind %s: %w", from, err)
+		}
+		for i := range items {
+			inspection.Item(&items[i])
+		}
+		if len(items) < page {
+			break
+		}
+		from = items[len(items)-1].Key
+		if in.Progress != nil {
+			in.Progress(inspection.Items)
+		}
+	}
+	if in.Unfollowed == 0 {
+		inspection.Followed()
+	}
+	r := &Report{Problems: inspection.Problems(), Sums: map[store.AccountKey]store.Counts{}}
+	r.Items, r.Entries, r.Cases, r.Customers = inspection.Items, inspection.Entries, inspection.Cases, inspection.Customers
+	for _, account := range inspection.Accounts() {
+		r.Sums[account] = inspection.Sum(account)
+	}
+	for name, q := range in.Queues {
+		groups, err := q.Ledger(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the ledger of queue %s: %w", name, err)
+		}
+		for group, l := range groups {
+			if l.Accepted != l.Processed+l.Queued+l.Dead {
+				r.Problems = append(r.Problems, fmt.Sprintf(
+					"I1: queue %s of %s accepted %d envelopes; %d processed, %d queued and %d dead make %d",
+					name, group, l.Accepted, l.Processed, l.Queued, l.Dead, l.Processed+l.Queued+l.Dead))
+			}
+		}
+	}
+	return r, nil
+}
+
+// Print writes a report for people: one line for each problem, then what was looked at.
+func (r *Report) Print(w io.Writer) error {
+	for _, p := range r.Problems {
+		if _, err := fmt.Fprintln(w, p); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%d items: %d customers, %d cases, %d entries; %d problems\n", r.Items, r.Customers, r.Cases, r.Entries, len(r.Problems))
+	return err
+}
