@@ -1,0 +1,81 @@
+package pages
+
+import (
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/aikajana/aikajana/internal/channel/form"
+)
+
+func TestNoLanguageLacksAWordAndAllUseTheSameVerbs(t *testing.T) {
+	t.Parallel()
+	verbs := regexp.MustCompile(`%[a-z]`)
+	reference := reflect.ValueOf(*textsIn("en"))
+	for _, language := range form.Languages() {
+		texts := reflect.ValueOf(*textsIn(language))
+		if texts.FieldByName("Tag").String() != language {
+			t.Fatalf("there is no table for %s", language)
+		}
+		same := 0
+		for i := range texts.NumField() {
+			name, value := texts.Type().Field(i).Name, texts.Field(i).String()
+			if value == "" {
+				t.Errorf("%s: %s is missing", language, name)
+			}
+			if got, want := verbs.FindAllString(value, -1), verbs.FindAllString(reference.Field(i).String(), -1); !slices.Equal(got, want) {
+				t.Errorf("%s: %s uses %v, English %v", language, name, got, want)
+			}
+			if value == reference.Field(i).String() {
+				same++
+			}
+		}
+		if language != "en" && same > 0 {
+			t.Errorf("%s: %d words are still English", language, same)
+		}
+	}
+}
+
+func TestEveryCodeHasASentence(t *testing.T) {
+	t.Parallel()
+	for _, code := range []form.Code{form.CodeRequired, form.CodeContact, form.CodeEmail, form.CodePhone, form.CodeTooLong, form.CodeOption, form.CodeDate,
+		form.CodeNumber, form.CodeURL, form.CodeConsent, form.CodeFileCount, form.CodeFileSize, form.CodeFileEmpty, form.CodeNoFiles, form.CodeTooMany,
+		codeTokenOld, codeTokenYoung, codeTokenWrong, codeTokenMissing, codeBusy, codeRate} {
+		text := english()
+		if got := sentence(text, &form.Settings{}, form.Problem{Field: "email", Code: code, Limit: 1 << 20}); got == "" || got == text.InvalidTitle {
+			t.Errorf("%s: %q", code, got)
+		}
+	}
+}
+
+func TestAnyAccentCanBeRead(t *testing.T) {
+	t.Parallel()
+	white, dark, black := colour{255, 255, 255}, colour{0x14, 0x18, 0x1d}, colour{}
+	for r := 0.0; r <= 255; r += 17 {
+		for g := 0.0; g <= 255; g += 17 {
+			for b := 0.0; b <= 255; b += 17 {
+				c := colour{r, g, b}
+				if contrast(c.readable(white, black), white) < 4.5 || contrast(c.readable(dark, white), dark) < 4.5 {
+					t.Fatalf("a link of %s cannot be read", c)
+				}
+				if max(contrast(c, white), contrast(c, black)) < 4.5 {
+					t.Fatalf("a button of %s cannot be read", c)
+				}
+			}
+		}
+	}
+}
+
+func TestClientIsTheConnectionsAddressAndAnIPv6ClientItsNetwork(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"203.0.113.9:1234": "203.0.113.9", "[2001:db8:1:2:3:4:5:6]:99": "2001:db8:1:2::/64", "[::ffff:203.0.113.9]:1": "203.0.113.9",
+		"[fe80::1%eth0]:1": "fe80::/64", "203.0.113.9": "203.0.113.9", "@": "@", "": "",
+	} {
+		if got := client(&http.Request{RemoteAddr: address}); got != want {
+			t.Errorf("%q: got %q, want %q", address, got, want)
+		}
+	}
+}
