@@ -118,7 +118,11 @@ func displayName(s string) string {
 	if strings.ContainsRune(s, '\\') {
 		s = strings.ReplaceAll(strings.ReplaceAll(s, `\"`, `"`), `\\`, `\`)
 	}
-	return plainName(strings.Trim(decodeWords(s), `"' `))
+	s = strings.TrimSpace(decodeWords(s))
+	if len(s) > 1 && (s[0] == '"' && s[len(s)-1] == '"' || s[0] == '\'' && s[len(s)-1] == '\'') { // quoted inside the encoding
+		s = s[1 : len(s)-1]
+	}
+	return plainName(s)
 }
 
 // plainName drops what makes a name look like another (FAULTS 35): controls, marks of direction, zero-width characters.

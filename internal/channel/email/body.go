@@ -106,7 +106,7 @@ func (r *bodyReader) choose(plain, rich *part) {
 	if page != nil {
 		source = page.text()
 	}
-	usePage := page != nil && (isExcuse(text, source) || pictured(rich, source))
+	usePage := page != nil && (isExcuse(text, source) || r.pictured(rich, source))
 	lines := plainLines(capped(squeeze(text), maxHTMLBytes))
 	if page != nil && !usePage && (r.reply || strings.Contains(source, "gmail_quote")) && marksQuotes(source) {
 		usePage = !separate(plainLines(text)).found
@@ -120,8 +120,8 @@ func (r *bodyReader) choose(plain, rich *part) {
 }
 
 // pictured says that the HTML shows pictures of the mail: where they stand is part of what was written.
-func pictured(rich *part, source string) bool {
-	return strings.HasPrefix(rich.kind, "multipart/") && strings.Contains(source, "cid:")
+func (r *bodyReader) pictured(rich *part, source string) bool {
+	return (len(rich.children) > 0 || len(r.pictures) > 0) && strings.Contains(source, "cid:")
 }
 
 // isExcuse says that the plain text is only there to say that there is none.

@@ -252,13 +252,15 @@ func repair(b []byte) string {
 // bytes stand between ASCII letters.
 func mostlyHigh(b []byte) bool {
 	high, letters := 0, 0
-	for _, c := range b[:min(len(b), 8<<10)] {
+	for b = b[:min(len(b), 8<<10)]; len(b) > 0; {
+		r, size := utf8.DecodeRune(b)
 		switch {
-		case c >= 0x80:
+		case r == utf8.RuneError && size == 1:
 			high++
-		case c|0x20 >= 'a' && c|0x20 <= 'z':
+		case size == 1 && (b[0]|0x20 >= 'a' && b[0]|0x20 <= 'z'):
 			letters++
 		}
+		b = b[size:]
 	}
 	return high >= 6 && high*2 > letters
 }

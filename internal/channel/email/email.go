@@ -68,10 +68,6 @@ func (Adapter) Info() channel.Info {
 			Quote:    true,
 			Undo:     10 * time.Second,
 			Receipts: []msg.State{msg.Sent, msg.Delayed, msg.Delivered, msg.Read, msg.Failed},
-			Media: []channel.MediaLimit{
-				{Kind: msg.PartImage, Bytes: 20 << 20}, {Kind: msg.PartAudio, Bytes: 20 << 20},
-				{Kind: msg.PartVideo, Bytes: 20 << 20}, {Kind: msg.PartFile, Bytes: 20 << 20},
-			},
 		},
 		AnswerBy:     []string{"form"},
 		ServiceLevel: channel.ServiceLevel{FirstAnswer: 24 * time.Hour, Solved: 72 * time.Hour, WorkingTime: true},
@@ -226,7 +222,6 @@ func (m *mail) event(kind msg.Kind) msg.Event {
 	e := msg.Event{
 		Channel: "email", Account: m.env.Account, ID: m.id, Kind: kind, Direction: msg.In,
 		Time: parseDate(m.h.raw("date")),
-		From: msg.Address{Kind: KindUnverified},
 	}
 	if len(m.from) > 0 {
 		e.From.Value, e.From.Name = m.from[0].address, m.from[0].name
@@ -236,8 +231,11 @@ func (m *mail) event(kind msg.Kind) msg.Event {
 	if e.From.Value == "" && m.env.Mail != nil { // no usable From: the envelope's sender is the next best claim
 		e.From.Value, _ = normalAddress(m.env.Mail.Sender)
 	}
-	if m.proven {
+	switch {
+	case m.proven:
 		e.From.Kind = KindEmail
+	case e.From.Value != "":
+		e.From.Kind = KindUnverified
 	}
 	return e
 }
@@ -248,9 +246,7 @@ func (m *mail) message() msg.Event {
 	e.Automatic = m.automatic()
 	if m.own { // FAULTS 12: our own mail coming back opens no case
 		e.Direction, e.Automatic = msg.Out, true
-		if m.proven {
-			e.To = m.recipients(e.From.Kind)
-		}
+		e.To = m.recipients(e.From)
 	}
 	ids := messageIDs(m.h.raw("references"))
 	if len(ids) > maxReferences {
@@ -313,14 +309,19 @@ func answers(subject string) bool {
 	return ok && len(prefix) <= 6
 }
 
-func (m *mail) recipients(kind string) []msg.Address {
+// recipients are whom our own mail was for. They are of the sender's kind: an address that somebody merely claims to have
+// written to from ours is no customer's. A mail to ourselves alone is to the address that it came from.
+func (m *mail) recipients(from msg.Address) []msg.Address {
 	var to []msg.Address
 	for _, name := range []string{"to", "cc"} {
 		for _, r := range mailboxes(m.h.raw(name)) {
 			if !ownAddress(m.env.Settings["address"], r.address) {
-				to = append(to, msg.Address{Kind: kind, Value: r.address, Name: r.name})
+				to = append(to, msg.Address{Kind: from.Kind, Value: r.address, Name: r.name})
 			}
 		}
+	}
+	if to == nil {
+		to = []msg.Address{{Kind: from.Kind, Value: from.Value}}
 	}
 	return to
 }

@@ -186,7 +186,7 @@ func findBoundary(b []byte) string {
 	for tries := 0; len(b) > 0 && tries < 200; {
 		line, rest := cutLine(b)
 		b = rest
-		if !bytes.HasPrefix(line, []byte("--")) || len(line) < 4 {
+		if !bytes.HasPrefix(line, []byte("--")) || len(line) < 3 {
 			continue
 		}
 		tries++

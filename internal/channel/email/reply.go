@@ -55,9 +55,11 @@ func separate(lines []line) written {
 		switch roles[i] {
 		case roleText:
 			own.line(text)
+			continue
 		case roleQuote, roleHeading:
 			quoted.line(text)
 		}
+		own.gap()
 	}
 	w := written{own: own.String(), quoted: quoted.String(), full: full.String(), found: found}
 	if w.own == "" {
@@ -419,17 +421,25 @@ func gluedAttribution(s string) int {
 type textBuilder struct {
 	b     strings.Builder
 	empty int
+	left  bool // something was left out since the last line
 }
+
+// gap says that lines were left out here: one empty line is enough.
+func (t *textBuilder) gap() { t.left = true }
 
 func (t *textBuilder) line(s string) {
 	if strings.TrimSpace(s) == "" {
 		t.empty++
 		return
 	}
-	if t.b.Len() > 0 {
-		t.b.WriteString("\n\n\n"[:1+min(t.empty, 2)])
+	most := 2
+	if t.left {
+		most = 1
 	}
-	t.empty = 0
+	if t.b.Len() > 0 {
+		t.b.WriteString("\n\n\n"[:1+min(t.empty, most)])
+	}
+	t.empty, t.left = 0, false
 	t.b.WriteString(s)
 }
 

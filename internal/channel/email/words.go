@@ -93,6 +93,10 @@ func readWord(s string, at int) (word, bool) {
 			end, length = more+1, more+3
 		}
 	}
+	// An open word in front of the next one must not swallow it.
+	if other := strings.Index(body, "=?"); other >= 0 && other < end && strings.ContainsAny(body[:other], " \t") {
+		end = -1
+	}
 	if end < 0 {
 		end = len(body)
 		if sp := strings.IndexAny(body, " \t"); sp >= 0 {
