@@ -107,9 +107,9 @@ func controls(t *Texts, f *form.Settings, sub form.Submission) []control {
 	for i := range f.Fields {
 		all = append(all, ownControl(t, &f.Fields[i], fieldValue(sub, f.Fields[i].Name)))
 	}
-	message := control{ID: "message", Name: "message", Label: t.Message, Help: fmt.Sprintf(t.MessageHelp, form.MaxMessage), Type: "textarea", Value: sub.Message}
+	message := control{ID: "message", Name: "message", Label: t.Message, Help: fmt.Sprintf(t.MessageHelp, t.number(form.MaxMessage)), Type: "textarea", Value: sub.Message}
 	message.Required = len(f.Fields) == 0
-	all = append(all, message.optional(t, true))
+	all = append(all, message.optional(t, f.MessageOptional()))
 	tick(f.Urgent, "urgent", t.Urgent, t.UrgentHelp, sub.Urgent)
 	if f.Files {
 		all = append(all, control{ID: "files", Name: "files", Label: t.Files, Help: fmt.Sprintf(t.FilesHelp, form.MaxFiles, form.MaxFilesSize>>20), Type: "file", Optional: t.Optional})
@@ -154,7 +154,7 @@ func sentence(t *Texts, f *form.Settings, p form.Problem) string {
 	case form.CodeRequired:
 		return fmt.Sprintf(t.Required, labelOf(t, f, p.Field))
 	case form.CodeTooLong:
-		return fmt.Sprintf(t.TooLong, labelOf(t, f, p.Field), p.Limit)
+		return fmt.Sprintf(t.TooLong, labelOf(t, f, p.Field), t.number(p.Limit))
 	case form.CodeOption:
 		return fmt.Sprintf(t.Option, labelOf(t, f, p.Field))
 	case form.CodeDate:

@@ -79,3 +79,38 @@ func TestClientIsTheConnectionsAddressAndAnIPv6ClientItsNetwork(t *testing.T) {
 		}
 	}
 }
+
+func TestStyleKeepsItsContrastInLightAndDark(t *testing.T) {
+	t.Parallel()
+	style, err := files.ReadFile("templates/style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := regexp.MustCompile(`:root\{([^}]*)\}`).FindAllSubmatch(style, -1)
+	if len(roots) != 2 {
+		t.Fatalf("want a light and a dark :root, got %d", len(roots))
+	}
+	for i, mode := range []string{"light", "dark"} {
+		variables := map[string]colour{}
+		for _, v := range regexp.MustCompile(`--([a-z]+):(#[0-9a-f]+)`).FindAllSubmatch(roots[i][1], -1) {
+			hex := string(v[2])
+			if len(hex) == 4 {
+				hex = "#" + hex[1:2] + hex[1:2] + hex[2:3] + hex[2:3] + hex[3:] + hex[3:]
+			}
+			variables[string(v[1])], _ = parseColour(hex)
+		}
+		for _, pair := range []struct {
+			front, back string
+			least       float64
+		}{
+			{"text", "ground", 4.5}, {"soft", "ground", 4.5}, {"bad", "ground", 4.5}, {"text", "field", 4.5}, {"text", "card", 4.5}, {"soft", "card", 4.5},
+			{"bad", "badground", 4.5}, {"text", "badground", 4.5}, {"line", "ground", 3}, {"line", "field", 3}, // 1.4.11: edges of inputs
+		} {
+			front, known := variables[pair.front]
+			back, also := variables[pair.back]
+			if got := contrast(front, back); !known || !also || got < pair.least {
+				t.Errorf("%s: %s on %s has %.2f, want %.1f", mode, pair.front, pair.back, got, pair.least)
+			}
+		}
+	}
+}

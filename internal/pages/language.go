@@ -72,6 +72,15 @@ func languageLinks(r *http.Request, current string) []languageLink {
 	return links
 }
 
+// number shows a whole number, its thousands apart.
+func (t *Texts) number(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + t.Thousands + digits[i:]
+	}
+	return digits
+}
+
 // when shows a time to people, in the desk's zone.
 func (s *site) when(t *Texts, at msg.Time) string {
 	return at.Time().In(s.Location).Format(t.TimeFormat)

@@ -4,8 +4,8 @@ package pages
 type Texts struct {
 	// Tag is the BCP 47 tag, Own the language's name for itself.
 	Tag, Own string
-	// TimeFormat is a layout for package time, in digits.
-	TimeFormat string
+	// TimeFormat is a layout for package time; Thousands stands between groups of digits.
+	TimeFormat, Thousands string
 
 	LanguageNav, ErrorPrefix, ErrorTitle, Optional string
 
@@ -44,14 +44,14 @@ func textsIn(language string) *Texts {
 
 func english() *Texts {
 	return &Texts{
-		Tag: "en", Own: "English", TimeFormat: "2 January 2006, 15:04",
+		Tag: "en", Own: "English", TimeFormat: "2 January 2006, 15:04", Thousands: ",",
 		LanguageNav: "Language", ErrorPrefix: "Error: ", ErrorTitle: "Please check these", Optional: "(optional)",
 
 		Title: "Contact us", Name: "Your name", Email: "Email address", EmailHelp: "We answer to this address.",
 		Phone: "Telephone number", PhoneHelp: "With the country code if it is not Finnish.",
 		ContactHelp: "Give an email address or a telephone number, so that we can answer.",
 		Callback:    "Please call me", Urgent: "This is urgent", UrgentHelp: "We look at urgent matters first.", Subject: "Subject",
-		Message: "Your message", MessageHelp: "At most %d characters.",
+		Message: "Your message", MessageHelp: "At most %s characters.",
 		Files: "Files", FilesHelp: "At most %d files, together %d MB. Any type: pictures, PDF, documents.",
 		FilesAgain: "Please choose your files again.", Choose: "Choose", Send: "Send", Privacy: "What we do with your data",
 		Trap:           "Leave this empty",
@@ -59,7 +59,7 @@ func english() *Texts {
 
 		Required: "%s: please fill this in", Contact: "Give an email address or a telephone number",
 		EmailWrong: "Write the address like name@example.fi", PhoneWrong: "Write the number in digits, like +358 40 123 4567",
-		TooLong: "%s: at most %d characters", Option: "%s: choose one of the options", Date: "%s: choose a date, like 2026-11-22",
+		TooLong: "%s: at most %s characters", Option: "%s: choose one of the options", Date: "%s: choose a date, like 2026-11-22",
 		Number: "%s: write a number", URL: "%s: write a web address, like https://example.fi", Consent: "Please tick that you agree",
 		FileCount: "At most %d files", FileSize: "The files are together larger than %d MB", FileEmpty: "A file is empty",
 		NoFiles: "This form takes no files", TooMany: "At most %d fields",
@@ -102,14 +102,14 @@ func english() *Texts {
 
 func finnish() *Texts {
 	return &Texts{
-		Tag: "fi", Own: "Suomi", TimeFormat: "2.1.2006 klo 15.04",
+		Tag: "fi", Own: "Suomi", TimeFormat: "2.1.2006 klo 15.04", Thousands: "\u00A0",
 		LanguageNav: "Kieli", ErrorPrefix: "Virhe: ", ErrorTitle: "Tarkista nämä kohdat", Optional: "(vapaaehtoinen)",
 
 		Title: "Ota yhteyttä", Name: "Nimesi", Email: "Sähköpostiosoite", EmailHelp: "Vastaamme tähän osoitteeseen.",
 		Phone: "Puhelinnumero", PhoneHelp: "Maatunnuksen kanssa, jos numero ei ole suomalainen.",
 		ContactHelp: "Anna sähköpostiosoite tai puhelinnumero, jotta voimme vastata.",
 		Callback:    "Soittakaa minulle", Urgent: "Asia on kiireellinen", UrgentHelp: "Katsomme kiireelliset asiat ensin.", Subject: "Aihe",
-		Message: "Viestisi", MessageHelp: "Enintään %d merkkiä.",
+		Message: "Viestisi", MessageHelp: "Enintään %s merkkiä.",
 		Files: "Liitteet", FilesHelp: "Enintään %d tiedostoa, yhteensä %d Mt. Mikä tahansa tyyppi: kuvia, PDF, asiakirjoja.",
 		FilesAgain: "Valitse liitteet uudelleen.", Choose: "Valitse", Send: "Lähetä", Privacy: "Mitä teemme tiedoillasi",
 		Trap:           "Jätä tämä tyhjäksi",
@@ -117,7 +117,7 @@ func finnish() *Texts {
 
 		Required: "%s: täytä tämä kohta", Contact: "Anna sähköpostiosoite tai puhelinnumero",
 		EmailWrong: "Kirjoita osoite muodossa nimi@esimerkki.fi", PhoneWrong: "Kirjoita numero numeroin, esimerkiksi +358 40 123 4567",
-		TooLong: "%s: enintään %d merkkiä", Option: "%s: valitse jokin vaihtoehdoista", Date: "%s: valitse päivä, esimerkiksi 2026-11-22",
+		TooLong: "%s: enintään %s merkkiä", Option: "%s: valitse jokin vaihtoehdoista", Date: "%s: valitse päivä, esimerkiksi 2026-11-22",
 		Number: "%s: kirjoita luku", URL: "%s: kirjoita verkko-osoite, esimerkiksi https://esimerkki.fi", Consent: "Rastita suostumuksesi",
 		FileCount: "Enintään %d tiedostoa", FileSize: "Liitteet ovat yhteensä yli %d Mt", FileEmpty: "Tiedosto on tyhjä",
 		NoFiles: "Tähän lomakkeeseen ei voi liittää tiedostoja", TooMany: "Enintään %d kenttää",
@@ -160,14 +160,14 @@ func finnish() *Texts {
 
 func swedish() *Texts {
 	return &Texts{
-		Tag: "sv", Own: "Svenska", TimeFormat: "2.1.2006 kl. 15.04",
+		Tag: "sv", Own: "Svenska", TimeFormat: "2.1.2006 kl. 15.04", Thousands: "\u00A0",
 		LanguageNav: "Språk", ErrorPrefix: "Fel: ", ErrorTitle: "Kontrollera följande", Optional: "(frivilligt)",
 
 		Title: "Kontakta oss", Name: "Ditt namn", Email: "E-postadress", EmailHelp: "Vi svarar till den här adressen.",
 		Phone: "Telefonnummer", PhoneHelp: "Med landsnummer om numret inte är finländskt.",
 		ContactHelp: "Ange en e-postadress eller ett telefonnummer så att vi kan svara.",
 		Callback:    "Ring mig", Urgent: "Ärendet är brådskande", UrgentHelp: "Vi tar brådskande ärenden först.", Subject: "Ämne",
-		Message: "Ditt meddelande", MessageHelp: "Högst %d tecken.",
+		Message: "Ditt meddelande", MessageHelp: "Högst %s tecken.",
 		Files: "Bilagor", FilesHelp: "Högst %d filer, tillsammans %d MB. Alla typer: bilder, PDF, dokument.",
 		FilesAgain: "Välj bilagorna på nytt.", Choose: "Välj", Send: "Skicka", Privacy: "Vad vi gör med dina uppgifter",
 		Trap:           "Lämna det här tomt",
@@ -175,7 +175,7 @@ func swedish() *Texts {
 
 		Required: "%s: fyll i det här", Contact: "Ange en e-postadress eller ett telefonnummer",
 		EmailWrong: "Skriv adressen så här: namn@exempel.fi", PhoneWrong: "Skriv numret med siffror, till exempel +358 40 123 4567",
-		TooLong: "%s: högst %d tecken", Option: "%s: välj ett av alternativen", Date: "%s: välj ett datum, till exempel 2026-11-22",
+		TooLong: "%s: högst %s tecken", Option: "%s: välj ett av alternativen", Date: "%s: välj ett datum, till exempel 2026-11-22",
 		Number: "%s: skriv ett tal", URL: "%s: skriv en webbadress, till exempel https://exempel.fi", Consent: "Kryssa för att du samtycker",
 		FileCount: "Högst %d filer", FileSize: "Bilagorna är tillsammans större än %d MB", FileEmpty: "En fil är tom",
 		NoFiles: "Det här formuläret tar inte emot filer", TooMany: "Högst %d fält",

@@ -59,7 +59,7 @@ func (s *Settings) Validate(sub Submission) []Problem {
 	s.validateContact(sub, wrong, tooLong)
 	tooLong("subject", sub.Subject, MaxSubject)
 	s.validateFields(sub, wrong)
-	if !tooLong("message", sub.Message, MaxMessage) && sub.Message == "" && !s.hasOwnText(sub) {
+	if !tooLong("message", sub.Message, MaxMessage) && sub.Message == "" && !s.MessageOptional() && len(sub.Fields) == 0 {
 		wrong("message", CodeRequired, 0)
 	}
 	s.validateFiles(sub, wrong)
@@ -102,9 +102,10 @@ func (s *Settings) validateContact(sub Submission, wrong func(string, Code, int)
 	}
 }
 
-// hasOwnText says that the account's form has fields to write in that were filled in, so that no message is needed.
-func (s *Settings) hasOwnText(sub Submission) bool {
-	return len(s.Fields) > 0 && len(sub.Fields) > 0
+// MessageOptional says that the account's own fields hold what the matter is about, because one of them must be filled in.
+// Otherwise a message is needed, or some field instead of it.
+func (s *Settings) MessageOptional() bool {
+	return slices.ContainsFunc(s.Fields, func(f Field) bool { return f.Required })
 }
 
 func (s *Settings) validateFields(sub Submission, wrong func(string, Code, int)) {
