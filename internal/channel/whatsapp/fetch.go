@@ -19,6 +19,7 @@ import (
 
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/guard"
 	"github.com/aikajana/aikajana/internal/msg"
 )
 
@@ -79,7 +80,7 @@ func (a Adapter) lookUp(ctx context.Context, conn channel.Conn, info *channel.In
 	defer func() { _ = response.Body.Close() }() // read below
 	answer, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
 	if err != nil {
-		return "", fault.RetryAfter(time.Minute, "lost", "the look-up was cut off: %w", cause(err))
+		return "", fault.RetryAfter(time.Minute, "lost", "the look-up was cut off")
 	}
 	if response.StatusCode/100 != 2 {
 		return "", unavailable(response.StatusCode, answer)
@@ -103,14 +104,11 @@ func get(ctx context.Context, conn channel.Conn, info *channel.Info, at string) 
 	if err != nil {
 		return nil, fault.Newf(fault.Permanent, "url", "the file's address is not a URL")
 	}
+	request.Header.Set("User-Agent", userAgent)
 	if trusted(conn.Account, info, request.URL) {
-		request.Header.Set("Authorization", "Bearer "+conn.Account.Secret(secretAccess))
+		guard.WithCredentials(request, []string{request.URL.Host}, "Authorization", "Bearer "+conn.Account.Secret(secretAccess))
 	}
-	response, err := direct(conn.HTTP).Do(request)
-	if err != nil {
-		return nil, fault.RetryAfter(time.Minute, "unreachable", "the provider cannot be reached: %w", cause(err))
-	}
-	return response, nil
+	return guard.Do(direct(conn.HTTP), request)
 }
 
 // trusted says whether credentials may go to a URL: https to a host of the list, or exactly where api_base points.
@@ -135,14 +133,17 @@ func stripped(account *channel.Account) *channel.Account {
 // unavailable says whether a file may still come.
 func unavailable(status int, answer []byte) error {
 	var g graphError
-	_ = json.Unmarshal(answer, &g) // without a code the status decides
-	switch {
-	case status == http.StatusNotFound || status == http.StatusGone || g.Error.Code == 100:
-		return fault.Newf(fault.Permanent, "gone", "the file is gone (HTTP status %d, error %d); whatsapp keeps files for 7 days", status, g.Error.Code)
-	case status == http.StatusUnauthorized || status == http.StatusForbidden || g.Error.Code == 190:
-		return fault.RetryAfter(operatorWait, "auth", "the file was refused (HTTP status %d, error %d): check the access_token", status, g.Error.Code)
+	code := -1
+	if json.Unmarshal(answer, &g) == nil && g.Error.Code != nil { // without a code the status decides
+		code = *g.Error.Code
 	}
-	return fault.RetryAfter(time.Minute, "unavailable", "the file was not given (HTTP status %d, error %d)", status, g.Error.Code)
+	switch {
+	case status == http.StatusNotFound || status == http.StatusGone || code == 100:
+		return fault.Newf(fault.Permanent, "gone", "the file is gone (HTTP status %d, error %d); whatsapp keeps files for 7 days", status, code)
+	case status == http.StatusUnauthorized || status == http.StatusForbidden || code == 190:
+		return fault.RetryAfter(operatorWait, "auth", "the file was refused (HTTP status %d, error %d): check the access_token", status, code)
+	}
+	return fault.RetryAfter(time.Minute, "unavailable", "the file was not given (HTTP status %d, error %d)", status, code)
 }
 
 // checked reads through to the body and compares the checksum at its end. A sum that is not 32 bytes is none.

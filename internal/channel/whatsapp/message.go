@@ -2,6 +2,7 @@ package whatsapp
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 
 	"github.com/aikajana/aikajana/internal/channel"
@@ -75,7 +76,7 @@ func (p *parser) head(raw json.RawMessage, at string) (*wireMessage, msg.Time, b
 
 // said finishes an event about what somebody said: its kind follows from the type of the message.
 func (p *parser) said(s *batch, e msg.Event, m *wireMessage, raw json.RawMessage, at string) {
-	e.Native = native(s, m)
+	e.Native = s.native(e, m)
 	switch m.Type {
 	case "reaction":
 		if m.Reaction == nil || m.Reaction.MessageID == "" {
@@ -195,30 +196,19 @@ func (p *parser) system(s *batch, m *wireMessage, t msg.Time, raw json.RawMessag
 		number = m.System.NewNumber
 	}
 	// A later from_user_id may already be the new one; what was comes from the fields that say so.
-	was := build(identities(string(m.From), string(m.System.PreviousUser), string(m.System.PreviousParent)))
-	now := build(identities(string(number), string(m.System.UserID), string(m.System.Parent)))
+	was := build(identities(m.From, m.System.PreviousUser, m.System.PreviousParent))
+	now := build(identities(number, m.System.UserID, m.System.Parent))
 	if was.Value == "" || now.Value == "" {
 		p.malformed(raw, "%s.system: does not say who it was and who it is now", at)
 		return
 	}
 	if c := s.contact(was.All()); c != nil {
-		was.Name = clean(string(c.Profile.Name))
+		was.Name = clean(string(c.wire.Profile.Name))
 	}
 	e := p.event(s, msg.KindIdentity, string(m.ID), t)
 	e.EventID, e.From, e.Thread = e.ID, was, thread(string(m.GroupID), was)
 	e.Identity = &msg.Identity{Was: was, Now: now}
 	p.events = append(p.events, e)
-}
-
-func build(found []msg.Address) msg.Address {
-	if len(found) == 0 {
-		return msg.Address{}
-	}
-	who := found[0]
-	if len(found) > 1 {
-		who.Also = found[1:]
-	}
-	return who
 }
 
 // states maps the provider's words; "played" is said of voice messages (quirk 10).
@@ -301,7 +291,7 @@ func (p *parser) call(s *batch, raw json.RawMessage, at string) {
 		if who = s.person(w.To, w.ToUser, ""); who.Value != "" {
 			e.To = []msg.Address{who}
 		}
-		e.From = build(identities(string(w.From)))
+		e.From = build(identities(w.From))
 	} else {
 		who = s.person(w.From, w.FromUser, "")
 		e.From = who
@@ -326,7 +316,7 @@ type nativeEvent struct {
 	Product             json.RawMessage `json:"referred_product,omitempty"`
 }
 
-func native(s *batch, m *wireMessage) json.RawMessage {
+func (s *batch) native(e msg.Event, m *wireMessage) json.RawMessage {
 	n := nativeEvent{GroupID: string(m.GroupID)}
 	if m.Context != nil {
 		n.Forwarded = m.Context.Forwarded || m.Context.FrequentlyForwarded
@@ -338,16 +328,19 @@ func native(s *batch, m *wireMessage) json.RawMessage {
 	if m.Referral != nil {
 		n.ClickID, n.Referral = m.Referral.ClickID, string(m.Referral.SourceID)
 	}
-	if c := s.contact(identities(string(m.From), string(m.FromUser))); c != nil && m.To == "" {
-		n.Username = clean(string(c.Profile.Username))
+	if i, ok := s.known[who{e.From.Kind, e.From.Value}]; ok {
+		n.Username = s.contacts[i].username()
 	}
 	return pack(n)
 }
 
 // pack is nil when there is nothing to say.
 func pack(n nativeEvent) json.RawMessage {
+	if reflect.ValueOf(n).IsZero() {
+		return nil
+	}
 	b, err := json.Marshal(n)
-	if err != nil || string(b) == "{}" {
+	if err != nil {
 		return nil
 	}
 	return b

@@ -8,22 +8,24 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/guard"
 	"github.com/aikajana/aikajana/internal/msg"
 )
 
 // The longest answer of the Graph API that is read; its real ones are under 2 KB.
 const answerLimit = 64 << 10
+
+// The form that the API's description asks for: name/major.minor.patch.
+const userAgent = "aikajana/1.0.0"
 
 // call is the body of POST /{phone-number-id}/messages.
 type call struct {
@@ -66,16 +68,17 @@ func (a Adapter) Send(ctx context.Context, conn channel.Conn, out msg.Outbound) 
 		return msg.Receipt{}, fault.RetryAfter(operatorWait, "settings", "send reply %s: whatsapp account %q: api_base is not a URL", out.Entry, conn.Account.ID)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("User-Agent", userAgent)
+	guard.WithCredentials(request, []string{request.URL.Host}, "Authorization", "Bearer "+token) // api_base is the operator's word
 
-	status, answer, err := exchange(conn.HTTP, request)
+	said, err := exchange(conn.HTTP, request)
+	if err == nil && said.status/100 != 2 {
+		err = refusal(said, out)
+	}
 	if err != nil {
 		return msg.Receipt{}, fmt.Errorf("send reply %s: whatsapp account %q: %w", out.Entry, conn.Account.ID, err)
 	}
-	if status/100 == 2 {
-		return accepted(out, conn.Account.ID, answer)
-	}
-	return msg.Receipt{}, fmt.Errorf("send reply %s: whatsapp account %q: %w", out.Entry, conn.Account.ID, refusal(status, answer, out.Attempt))
+	return accepted(out, conn.Account.ID, said.body)
 }
 
 // compose makes the request body, or refuses what WhatsApp would refuse.
@@ -111,17 +114,17 @@ func compose(out msg.Outbound) ([]byte, error) {
 
 // isGroup tells a group's thread from a person's, which is their user ID or phone number.
 func isGroup(thread string) bool {
-	return thread != "" && digits(thread) == "" && !userID.MatchString(thread)
+	return thread != "" && digits(thread) == "" && userKind(thread) == ""
 }
 
 // accepted reads the provider's yes. One that holds no ID is uncertain: the customer may have the message.
-func accepted(out msg.Outbound, account string, answer []byte) (msg.Receipt, error) {
+func accepted(out msg.Outbound, account string, body []byte) (msg.Receipt, error) {
 	var yes struct {
 		Messages []struct {
 			ID string `json:"id"`
 		} `json:"messages"`
 	}
-	if err := json.Unmarshal(answer, &yes); err != nil || len(yes.Messages) == 0 || yes.Messages[0].ID == "" {
+	if err := json.Unmarshal(body, &yes); err != nil || len(yes.Messages) == 0 || yes.Messages[0].ID == "" {
 		return msg.Receipt{}, fault.Newf(fault.Uncertain, "answer",
 			"send reply %s: whatsapp account %q: accepted, but the answer holds no message ID; its receipt will tell", out.Entry, account)
 	}
@@ -138,24 +141,26 @@ func endpoint(account *channel.Account, info *channel.Info, elements ...string) 
 	return u
 }
 
-// exchange makes one request and reads the answer whole. A failure before a connection stood is fault.Retry, any later one
-// fault.Uncertain: the request may have been acted on. No redirect is followed.
-func exchange(client *http.Client, request *http.Request) (int, []byte, error) {
-	var connected atomic.Bool
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
-	request = request.WithContext(httptrace.WithClientTrace(request.Context(), trace))
-	response, err := direct(client).Do(request)
-	if err == nil {
-		defer func() { _ = response.Body.Close() }() // what counted has been read
-		var answer []byte
-		if answer, err = io.ReadAll(io.LimitReader(response.Body, answerLimit)); err == nil {
-			return response.StatusCode, answer, nil
-		}
+// answer is what the provider said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// exchange makes one request and reads the answer whole. An answer that was cut off is fault.Uncertain: the request was
+// acted on. No redirect is followed.
+func exchange(client *http.Client, request *http.Request) (answer, error) {
+	response, err := guard.Do(direct(client), request)
+	if err != nil {
+		return answer{}, err
 	}
-	if connected.Load() {
-		return 0, nil, fault.Newf(fault.Uncertain, "lost", "no answer came: %w", cause(err))
+	defer func() { _ = response.Body.Close() }() // what counts has been read
+	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
+	if err != nil {
+		return answer{}, fault.Newf(fault.Uncertain, "broken", "the answer was cut off")
 	}
-	return 0, nil, fault.RetryAfter(time.Minute, "unreachable", "the provider cannot be reached: %w", cause(err))
+	return answer{response.StatusCode, response.Header, body}, nil
 }
 
 // direct is the client without following redirects, whatever it was set to.
@@ -165,45 +170,33 @@ func direct(client *http.Client) *http.Client {
 	return &plain
 }
 
-// cause drops the URL that net/http puts in front: it may hold an expiring key.
-func cause(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
-}
-
 // graphError is the error object of the Graph API.
 type graphError struct {
 	Error struct {
-		Code    int    `json:"code"`
-		Subcode int    `json:"error_subcode"`
+		Code    *int   `json:"code"` // 0 is a code of its own
 		Message string `json:"message"`
 	} `json:"error"`
 }
 
 // refusal turns a status other than 2xx into a fault.
-func refusal(status int, answer []byte, attempt int) error {
+func refusal(a answer, out msg.Outbound) error {
+	d := dispositionOfStatus(a.status)
+	code, said := "http_"+strconv.Itoa(a.status), "HTTP status "+strconv.Itoa(a.status)
 	var g graphError
-	coded := json.Unmarshal(answer, &g) == nil && strings.Contains(string(answer), `"code"`)
-	d := dispositionOfStatus(status)
-	if coded {
-		if known, ok := disposition(g.Error.Code, attempt); ok {
+	if json.Unmarshal(a.body, &g) == nil && g.Error.Code != nil {
+		if known, ok := disposition(*g.Error.Code, out.Attempt); ok {
 			d = known
 		}
+		code, said = strconv.Itoa(*g.Error.Code), fmt.Sprintf("error %d, %s", *g.Error.Code, printable(unnumbered(g.Error.Message)))
 	}
-	code := d.code
-	said := "HTTP status " + strconv.Itoa(status)
-	if coded {
-		said = fmt.Sprintf("error %d, %s", g.Error.Code, printable(unnumbered(g.Error.Message)))
-		if code == "" {
-			code = strconv.Itoa(g.Error.Code)
-		}
-	} else if code == "" {
-		code = "http_" + strconv.Itoa(status)
+	if d.code != "" {
+		code = d.code
 	}
 	if d.advice != "" {
 		said += "; " + d.advice
+	}
+	if d.kind == fault.Retry { // the provider may know better how long; the attempt's own time is the clock
+		d.after = max(d.after, guard.After(a.header, out.Time.Time()))
 	}
 	return &fault.Error{Kind: d.kind, Code: code, After: d.after, Err: errors.New(said)}
 }
