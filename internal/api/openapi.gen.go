@@ -127,6 +127,57 @@ func (e MediaState) Valid() bool {
 	}
 }
 
+// Defines values for NotificationType.
+const (
+	NotificationTypeCase  NotificationType = "case"
+	NotificationTypeEntry NotificationType = "entry"
+)
+
+// Valid indicates whether the value is a known member of the NotificationType enum.
+func (e NotificationType) Valid() bool {
+	switch e {
+	case NotificationTypeCase:
+		return true
+	case NotificationTypeEntry:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NotificationWhy.
+const (
+	NotificationWhyAssigned  NotificationWhy = "assigned"
+	NotificationWhyChanged   NotificationWhy = "changed"
+	NotificationWhyFailed    NotificationWhy = "failed"
+	NotificationWhyMessage   NotificationWhy = "message"
+	NotificationWhyNewCase   NotificationWhy = "new_case"
+	NotificationWhyUncertain NotificationWhy = "uncertain"
+	NotificationWhyUnseen    NotificationWhy = "unseen"
+)
+
+// Valid indicates whether the value is a known member of the NotificationWhy enum.
+func (e NotificationWhy) Valid() bool {
+	switch e {
+	case NotificationWhyAssigned:
+		return true
+	case NotificationWhyChanged:
+		return true
+	case NotificationWhyFailed:
+		return true
+	case NotificationWhyMessage:
+		return true
+	case NotificationWhyNewCase:
+		return true
+	case NotificationWhyUncertain:
+		return true
+	case NotificationWhyUnseen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QuarantinedCause.
 const (
 	QuarantinedCauseInternal       QuarantinedCause = "internal"
@@ -822,10 +873,19 @@ type Notification struct {
 	// Cursor Opaque
 	Cursor   Cursor `json:"cursor"`
 	Customer string `json:"customer"`
-	Entry    string `json:"entry"`
-	Team     string `json:"team"`
-	Type     string `json:"type"`
+
+	// Entry Empty when it is about the case
+	Entry string           `json:"entry"`
+	Team  string           `json:"team"`
+	Type  NotificationType `json:"type"`
+	Why   NotificationWhy  `json:"why"`
 }
+
+// NotificationType defines model for Notification.Type.
+type NotificationType string
+
+// NotificationWhy defines model for Notification.Why.
+type NotificationWhy string
 
 // NotificationList defines model for NotificationList.
 type NotificationList struct {
@@ -1008,7 +1068,7 @@ type Reason string
 
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
-	// Complete The tallies include every change up to now
+	// Complete Nothing is under way in a queue
 	Complete bool     `json:"complete"`
 	Items    []Ledger `json:"items"`
 }
@@ -1094,6 +1154,9 @@ type Signal struct {
 
 // SocketTicket defines model for SocketTicket.
 type SocketTicket struct {
+	// Cursor Where the socket is now: hand it over when everything was read after this
+	Cursor string `json:"cursor"`
+
 	// ExpiresAt UTC, milliseconds; empty when not known
 	ExpiresAt Time `json:"expires_at"`
 
@@ -6689,171 +6752,173 @@ var swaggerSpec = []string{
 	"uI+KaSYi4vcmwNXAcZhr530/8zRb9qBI9tCLZVfTX0pLHTW8rYEKgZTiRiQZz8AApMs0ZSxLQGyRyklS",
 	"VoZyhpVtC7MUd0xpusMLwbqu77dStngTepiTwPqgeuyqkZ39fRs4YeSgPpSNrYihyeuC8qh+NbWUkeIs",
 	"zu0AG+8CAMKw3+ebZoT//OPVlb4qR6OnKfw/u/76j7EvW+xBVRDfTrzdtB0SdgdRC9wsUJNZUE2mLJUY",
-	"EMANwRM7yCGz/UtpZEENqlXbQlXqHGe7ZYI8Dz02bT6ZHobhwC2z0++yfSM6hvpUVOVT0vT0ecIGBsmm",
-	"HbKehWV8B/HE0NktDLUvdaf2/86UjvLSZMA8Wm3DZTHnhse95DPK81LtvenfucfsG0oWPfz1PNurS795",
-	"5cOfKq/4Fpzci2MdxTZnEA4CBPwZOj1x4A7MEphC3lFMRKGpS3FQLGUciYxFZEsQ52iZqCABrmbHueOa",
-	"x1Eid1ap5vLfGLKimnChmSWbZMpmUmHILWdOclsxS6ByxWgG3KMlks0vZq+QiY81zCUx8wetUL4XFvsX",
-	"u2Pye/fGT7MYMvvd7w9Hyng/b5NiKV9yn7d2eLScx6L+IBfyro/vb5mvb5CDbjPtVC73m67kSgRXLohh",
-	"25YBAOX3ifj4FHj6VH8nn7+Wg/r0QMYXmbPbVp9KkTJlKNDgSpCrJMyM5XTNMJYaqDjD1AVq/7FULmby",
-	"BUCk6oUwBoNytzGiLVwSHd/xn3jRz1FsjhIzVQoI4eQsa4uNFhlTJM0pLzQIoziWI00QKGkApZiAhMSU",
-	"G6YJhSAMfIjjM2bBuNIR0tUhphJsbi6Ip+bGgeENOFG1v54FJt4DEiiU9SE3aURDCnHk2uPmnlityj/w",
-	"2s16XN9AaxKhFQXDHML76amvxR3L5ZLpeyhSHey6dLlU8gMvouzwXJOLv15gJIhOAG3YBxqKAQGLytxV",
-	"6jDpUsmUad0ZyN9KVnZ8eAN7A2pUT1oN6IBu7kJUW1FUO1msj4HvIKsZU1T3IHvttpp6oNiSvqvFyz5L",
-	"kllLjBvmuuwLb4P3/dNRsKQqvsOcml6AtdrkOgaDOsNWe0ji94zmZtE3kNmlAwXez9v99hX3VgyKN4Gw",
-	"3Yco1IHAHRnTIbjbjop+/l1L6hgosnHsctVjUSuqD7Vv2FcTmC66hipjre99QttpH1XbvdESCMa8XWX7",
-	"lw9LrpjuMVWLYrqptnG7eObshwbdbuUyKtK13lIl8x6W+fcyZ23xYfuDJ+EhK2vp/ehdpcpGnI5OAHLZ",
-	"YcFJNvZ6N7qcA3+izqLXA3FCR8euBfzgnwt2f9fzP1I8+yXVeiXVXu3nnX8ORGCXdrRZVGA3ucPXgil3",
-	"b9mDG+6Dy/y5AmU2Ml57rq5BfHqsrCVLrEp2I0uqjNdGcy5ux2RBRUa4IfKOqaSZ2wehHHSOWuDuEw8g",
-	"9mDs3pXDHCAVLdyZ8wwP9bwdFbnaR6X0ZyVLjhQhdLEd/SGgGp58w92bcUu376JE+weWzXs7t3dZt6c0",
-	"txQvouJOvLxO/pVU8jr5mqC8Tr4mVl6fnLlcRUw5tboJuFMDIT4hqwXPIZB3wcXc6rwlKM4ruo4qL7sM",
-	"2D0Um6zE/GPW8XkWKnm7M/P9g3W+qzPJdGTm3m7TVeOqanh0fCOEJ0JQysITEktAyYzfsW6BR2ggOET3",
-	"i1kuAkOWGzg8tOa6Q1tX5u0Y/hgCLI5eNJkeIg4GcnrMYs1N2VC/RFlMcZdyKebtv7aIXRv7VU0QDhdb",
-	"XG33ivjvDC8YWJ7QdQfJvJZD3Aq5Qi4fOOygTs+zTyf44bT+cGk/jIfXX/9HzFe3nZsH0BwxMQ+zuvrq",
-	"xlCHoM2fw5SScScYz/rFXOkFPX3+TYtz+O9dac+WnTeIyPVXY4d11izKYiqiTtxLV6AqwYRoXdA8Z4os",
-	"eWpKFY3NxC8i64lmkUPsENfk/N2bMdGMkUlhj2syJJAKQiA+H2jNzDIBrkm1oD1yCcjzqopyreJdYFuj",
-	"VwFihHpe8s4KWIuOV4US9Y5FQQtTHa+PgW/1H9t5WW55W2n8ht5iuh1Nb8l0vXdrfYR8DTssLxm0qEiw",
-	"sYeJfZ9re1rMHbplPZU7sMdSZmWe3xincWzTDXGz0+m0JxgOAGqjVlb0776B76gyMWUJoliy3flwPXPA",
-	"dmaUuZ3anVgOCZFEyNVepK3TpGDk2Ln+6Ih0qPIemqnzozQHorxfeBOK0WgrdXuPJt66Smn4jB8m0nS3",
-	"bLXGo1TBvF2U7j0RJ+3RGO1uwjh32rr/MH/FOmhQfSTM2kMXGIKxb68f3NbRONjPZe0AatFftqJw6z+h",
-	"1tB5hbVDoU+JijyQ33ea12S9d4WXGTuVC5AqAwwFWrvOZYsfWtHVLormYgcgeSJxuTpgtQldvSh6B/Sx",
-	"m5hVzeKczkA3z1z5jRkz6YJlZLp2j6g7proVfoijRG1ubELxZBRmI1FDcka1OSM5EDW7RJrnuFy0BWwG",
-	"CX7TpIGjCOH1sx/kgkhLpazYH1pMdwGQxJhtX2PrNu1pwrDHmvoOQn3Thvi/hO8s0aIrut6XhEdLsxhW",
-	"wxxB87IDwrreKS5SvqR5PBo8LIvZpZrpdf1xeDOG7LtvX8Rd7kHhwB4RoO+/e0lePHv+7aDNV7q5Ar2Q",
-	"yhBt6DRnEFkM93ap5FzRIpq77msQftxV82+j5B9SA6wqEBtz5p2s27obFG21Vw0ShRJCNZraUI1D8Ykb",
-	"8mji86uGzm4xScgEKuUOIdNq8mU0dqnyibaXyX3+4kVQJheLKW4psJXLOaJ9whxV5PYulXPjdPIVXWsS",
-	"FGcck4k9yAkxLM81caUjNaGWzO4leE4WQFCrtSfeD+4ONnZF6zq7Dy4E/DUwen0uGeCvTQPjkSzLVZx/",
-	"FVJKc4tloPuXQpdLS5vcX8AWb4KiCHwuqLdQSHmTU1RZpVouoKRMLuXSPrcEmc5Trqh1ZLc92bT6aJ19",
-	"sY+Z6KDIylmpo6baUgmWEcsAfHm+TEoFVRwhuAx4f2WktxQnkwyljI1gxUbw6hIiAPtUGmEx19T3ckXk",
-	"zLgyN1ADHWlVaj9631OHfBBvJmsO/6e1qes9KrrCwTuO2C9YMWZ4itmrEaErnNmMkQuj52BN9dnuuXTv",
-	"Ua78n3u3/95BlP6+6OFInWZIC3FxmdzoBG3hWEC4Uc2yPiDeQwkIOLVGT2zBEqil/82zZi1NnJISzcU8",
-	"d4CFWD1dGxavj/I/lOV/KEtHysJK1js/sbtf1YWQd3uai5tZzucL0ye8tBnRNJUlBPcUuDeo2ieDFb1l",
-	"UboD2SCHOClxbj9AGCxfr8K5H1v3/TMIiBbIw/NYIaXkwFKwBxfPwjdbwektd2I8ut7RM8Q9gRlCcykY",
-	"hMl0ueURz/Wc7dhLTM/pGw0jf+XxTLN+eWM9UyM21uZSAxAaN1jLOnUzxQ/uBG6lTzdQ6cJlFMhimVPu",
-	"fPzVD7Gr+p6lUqQ85wfFa9p5mGlROw3Nc860T+HHknS+0U25tIp5w+0QcLJ+F9KF5HS7kUkNdXyjM8Xv",
-	"WN+dqHKjmttw8qSu3w20rWbjGmJvOnC8ih7v1q096URI4kurasI/iMeiLiC3nVdOic9tBfnGMc/Nvgz7",
-	"7Ac0qNEXX+EyXx9GWT9P84DQQdmpRVbDw7fdX8Ey5DNItpalSZxdSrMvNsy+h1fL2+1CrEqrWn6tz8IC",
-	"Ti5/DyxfVt5OFyy9ZRkxUjZh6+SZ65GL/57NunvyIHQ6IKq+mEHuEmHCIv+dbMAw4DHtv+8PCgWvnfZP",
-	"Q6f9k21z1oVPxfRb4HLUoBh8pyXjCMdcs2+i0pOjHxjRv6PXFERuTSAkdzxxxYEZgb/jZVU3kwFcCOpm",
-	"UG+XFAAr6+q2PpSQw1yXzqF5LlcsA9v05MMJ/j6p2uWxolf1nH+GcN6dOQYuDAnh9BBUWxa75xd8Lt70",
-	"Rah7uLD8Mjfy6V9BJOCJpdo+VTVSxKNPjIJDsJ3urYsqPbqPOkoNRX+slqVK2T1CAZzV340ThVCmt8xc",
-	"cvv/D37rTTXNBleT6lYTKVJ2Rm4ZW0JgfwkR/7mcx6soq9ba62A4gWURrhOCk4bVrPbsGQLZyJ3B+aL7",
-	"V1evOlLJ18OSNaOFYjUt2A1Y2cZQ0cvXP7S3OCN17Sy70VNpFmdYT/bGwoZvYH1Zl7XtK3CYRQcPexBp",
-	"0lZn9jJaRfucuFiVzr1qdpcyvfRUshMbB5j2lhKOxxz/fPkyIQXPc66xFOVZW+xxpXtk1LATgzHDnzu0",
-	"+NInkz+kxea1bxK4XSBPm+6RVA/i+rv0eUf/0DzJY2VD7k9p7CRUQIGQ7ueLIugxUiDvZ1luEUzcahpZ",
-	"ka2o8ODmS0S4z+XZhtkOSOOr66Fua72W/p+XZiEV/zs218NmhOPuKXhBvl+HvWpJ0XQwti77wDy93ndR",
-	"tETd9qll/1Xw3ekIv+tsJjj0cm+4hSTUjGPCueu6VkCtbn9LqPqT+9GFeGmE9qxC34jzQel5xjWd5m3F",
-	"hFm8nOBFvHkhtkd1rWy9xhoPt+iShZncKxt7m6NIw2frm+n6ZiOXP1jvMgjg290w1j0HZ3pX1QPtktD3",
-	"YEpxD0ayrCMMqz3e2qEAOTby8Kslt6HtkbqTdETOTnnID53Z/2Do9ZD4Ej28WIBoZam115poPhcYBsih",
-	"d/qx+nDa2R9cbEGr0GeSWuxknyPL/nNR1YeqcfF5qaInhzutXb706LG9XI3ydn3LWcb8WH6M7UVgO4BS",
-	"cbO+sCN5ibiyird2CScpdBInjyZe454QKQg4g8n3l5fvPJu3gkBB0wUX7EvwJA/GA3zXc5/x4Obme6nN",
-	"iR8paNa+5H9h6x1FM84FOX/3hlRyMizC0lRGVSheLIxZYptx7nq8bK8MoLajYfYsU3c8ZSRj+tYZhxZK",
-	"CpnLOU9pXnXit08zmi5qF5WEiKo89w4qPbwSV+Krry74XEBRBDH86ityTqZKrraIJZm8++nikjymS/74",
-	"7sljt9safQK+VQn1uw9dAo0VZKU4IwrpiDPXo/v7SmhZMKzGQBWr/KHeWbwmUDAZBqLQwwWWL8DqRaTi",
-	"cy6G5NyHyUNOiiaThlI0Jn+C7SZY7RkOA0s+T9zSfcD8WpZKw+rnDMpHiIzkjGYa0om9U9FHbHEFtjGd",
-	"uG+d9xHa4tDCeUmkZoRqjS3vEeeKM0KvRHUeXLuii/ZnzaBIhcyZiwuUorL0BQXvcUKuh+S82X7bwgnh",
-	"BbClQ/K3IN8HVnclcilvNSm41nbTHz0bPftyGHWWEPAjOOeKcF2t7d0y9JZ5rLHsTn/1FVnIPCMTYCSA",
-	"DEl1hApSrQupWILD0N9KRiaWXU3skqF2DOQLU00m0C7Gn8trpaSyo1vU8AkVZBK283eB91//qqWYDH1Q",
-	"PteN5Ak4C23oWp+RCWQ4hMts5jW4qS2B8zP/fPkSkT+0JpJHk9PR6TcnT56cnJ5ePhmNR/Z/w9Fo9B+T",
-	"L4dXEKDKUybQrozW3Rm3GtHgfEnTBTs5HY5qGhN8V+cwDM5rknPnyfngiW9ASZd8MB48HY6GT7GCwgLo",
-	"o7+czpMP381jJgQ4O19PVgelyi3SCcYyQEnXuBwwF1sTuV7uX2jvu4HDhhtJCfaaR5IHOfbM+eNzqs2V",
-	"qKIfvBMRiuy7Lv0IAjeaYGzDkFy49vrQfhFiQV23ZynytWsbJAXDBzQzuPEVqr7J3DLP0yoLTDG9lML1",
-	"WDkdjYIaDcAAA+T61YVxIBvrGBIBAiDQ8s0ckrzaawxerBruxEatwHzs84+AHZZFQdV6MB683Ownr323",
-	"RqxviV9dJwN/sy1f9fuih+DdtiNuYsvjj44vfHr80X33CVEnHuD0nVRze0I+6QfvGh6boz8pxs0Ss1Cy",
-	"nC+g9j1exlmpAG0cVnB3kI4LDLeO8hUAcR7UbWmc5bNt8F5xXXXeP8Ku18NBld26FPPujfdfDwsqnEQa",
-	"vZHvgdnY6+fe2N6CPzPTuv7R/mUFLfzvuRU/CdZ9A7YwD0oJ0IIZKMjwSxyE+pGqQ5bVAPY+HAQnXSeD",
-	"ZRnZaXd9dHCMWBjZBWti9qpDaTmzZ2KpkcdxQNJlTlN7/6zEAzz7zCN+s2csOvgsyg+vxDkRbEWgoKiX",
-	"5KCoWs7onZvXnr8rMc+NfZRDuFASVDCx3DMhWrqEXrD2gqlXGmppQi2LzOnyjFBxJdD5hRNjDXNNuBkS",
-	"sHVYUWBCl/xmSjWbkDRnVGEKbXWV/92+qcmUzbkAQXHCxN14ApEhM56z8aQhwVnGD+xifSWmLJcgWbra",
-	"XGLG567zOtRiiVHtd2UDz0F0/JPEaOo95Jp9oMUS45kc9O7JG29MH8xGo2yz+99yIQW7wfJIUP9i8GT0",
-	"/HldAmCgaWW47cEPvPr8qan8GFWyT//YG+zuQI3296NpATOpepjtkDucDIs4AWnvdSdAkPyLUhvsAKju",
-	"WDa2AqhAZj9dQ8U3q98kqF/4XpGuaahdEmTXgBhoFqyWt4dkAiWOJoTqW/zd3rdbLjJCc7zm0G/UAegv",
-	"8UqqW8Rn+GomS/uCK5heyeZt8sdL2JAtorfZaTNfh9sCFYqwABnopZBDW4uM/rcaG/f2Uo3VGN4BhXQV",
-	"lVwIQAwI91O3G4Hu/J1TNnUlrr0dPja3D1LsNnmYQL4bBqCpUza32oo7hzpVJgZI/Ws3UKpA2C68zCpE",
-	"XZjeD9DF0jK8B5Nwq1bEMfG20s5BRZDqluTw6L3J1N+qsWqaVDWNCwgSfLct2MLXjz/y7FMrQUKxy8XV",
-	"TNeggWCMmvujqkpEHk2+/ctfT0/evvhfryZWb359SeeVvjl5Mzt5S026mETltpe+b3tfku/bNR5BYnN1",
-	"ZrruY28xjWrmxS67ERHBy2fDeIv8VGZrMB/oMZK7BFupJUB2EmJBTYiL/k6cZpg4Sj8kr31/fzRLeJuN",
-	"lW7wNs+kuhJWedUsv2P6jMz5nRVfLNU3kmhZMHid5RorFBpZGZg8BDAwmIKG5Fy4OKIJgDlxP0NrFiBe",
-	"BRMGMhqHV6LGCCcY6So2fM7Io2dPTr9EQ0kDDEgNmFFt4gwFt9BhU7/zeTMDaByZOECoQgss7L39VJXR",
-	"32iCP6hsI88uR98GthFESctgG6/7lImNVB5XjNB3AAeXD71tvuqaog0oFxIJU3di5ptOHUk0O9I9femE",
-	"se6X1ZLbFqL3WEjjwniljkV7KtcKxj6HrA9sK5CKy/Qt0YzpIXljCKoMQpI0l+ntkEzeZKxYSsNEuj75",
-	"C1tbico1Q4Q+1ds08Edsv3UYSdnPAQN4wCx/fQ/FARM+Bi9pnlthZMVThuU/wkzgO8lTNuyuEYSV3Drh",
-	"3JP9KAQhfRBXdAROa3HBKgE+OpG4hmn3w0CrKfMuOFg3IhfOPePdGNBuE6gBmbjyuxMM1wDjEzdQ6mpI",
-	"/ub03okTySYJmThFBX0UEyMn9vG5ZPpKBAWjvTke7JFQzGaID3s1JG6Jl6uq2ZK9JnZ+u47tuwFKCOCN",
-	"w8lKZWdLCE0Y+4R82AJmtRF+y5w5TRgXkO05E/AKLF5dIeQtW9sBvAb+6NnoxZcx/gHZYb+DewgYM12/",
-	"dY7kmuL7FLVBgTFtVf6Z8zr7fK3B94yTt5T/ShNi/vu/tP7v/yJy8SsbDnweFeapVK+5Key4v9I/2i+H",
-	"niYgZ6EFe1knu9VNZLamu6VGQzye4cM+XKmRuffPSCPOAT3vTRN8vYU4QbCE0ulh3usGMpFVbFlWG77A",
-	"gQDCu2AM+/MuGFXYYHVIXklwaBoMfqxse678+zZ/umCHSVWB1LvfIv2jPI4p+sJLjHDlaYZLPfBgnCt4",
-	"j8kmSGsMTJzTkueGcJGg+6ZhOfXOQ3dlK280eJeGcVOJh+UhFVmcY5erptqS48hz9ZY5sl97JfZa2toU",
-	"27CgcfTUvuMi0w2OZfUucEm7/oDAcsZkYungGMjZhDyaADkcbxNBy02t3qbpcjkEc+n46fM/PBs9OX36",
-	"7Pk3306+RP3JcrqwX3PirHpcE6M4WswxBx6sbt6EXdA1mTJQsLbaF6JIul6yDBANXYG+nyHXaEm3o10J",
-	"lA7IZFg3TUTWD7wVuecuc53dtJdBOeqdJjvIQqxWadFfqsr4zo0mLlOvkixjrKXFulXlxTU5QMhJgsC1",
-	"p6c9A52/joSwPaz1KGyxH7l1lyGeJqSQ2rjiO1Icg3PZgyXTdZBwWFHKsEZ3j4tXWZXanKOvFZgg6oiM",
-	"qgAr5B5typNj31I4AbeITuqiQEmQIAbaWB3ebzViAREUKBFzcyXAnoJsD9zr3u2eoNsK3e+KQTmfIbms",
-	"q2CDtOsGhuLsmUNre2/02IqcKJnDj5rMuNINT9SV4Br9R5bUQOgHo8KANJqQVGZQl98OPIkKp7BlL+t0",
-	"tQ10PD0aOvrmjRFMBBgyIGZTZk8NeyYeAQdhZELdbndBQf99N9cxrRWZihnXiJP4U8NorTqUCd2XDqrE",
-	"VaOQaIuqKDN5NNGYXwlnF7Vwtp7b8cnIPhJyJINp95O6j9k0yB69bqU0j9kHn2IYRYE/87sWYsOWVcMu",
-	"d88phhn8/xc//UgymZZFVSnaLFiBcVl3jDz686t37wlVhqc50+TJc8CN01Hk+F8DcAEG3GML7ok+Pfp5",
-	"x3Go3hFw7ltiPEgGmFwFEL1EUE5ecb2UmptoPOqPVYiZG6CGcJPvfjoCaanPHQ1V96Iy7UhogkTVHZQo",
-	"tN5s4N5WBCogleM2gQQg84xpgywGyBkXLgi0NvRARTaNMic4oJDzYYzEyr7uWOqZDzlcUJGxIOIQIy0m",
-	"ViA3XJTgfHXWpyXVZki+33gBQxQTB8oX+kpMcqpNOIKRK6qsVipXQ/KOQniFYBxkT33Ll/YX5Sw/YPeC",
-	"uv8JOEVAtE1lgV5gyzyhaVmMV1Y5w/e5bEkkNAaW0dwHjMFdMNUmr+I+dveBVqkIvysX6GXd83uPC7Tu",
-	"Dn7vqw1srRHeDfz6cAnW3YkuXlHLJQA7UcequqjH2L/vrN4PGasaT9eH+FyqlPYj8Hrfj/4Iu/o4Y2mV",
-	"Vtdi9fYWLHCz2Oczpj3trkzhwMOrYmlz6cNluKBQQ2w9JhNLGzNFV94XCaQK/Js+LMbwPL8SlemcPLJy",
-	"/JdnZKJZZRkX0tzgn5oZk7PGCJNSpEwZysXkjEwgvyubkMJ5RgVbEatsFihnVC9OsFPYZHgl/ubLv3kT",
-	"P7iScinmGPgDz4OFf0wCVQFjdWLE7xVs2D2x7UDvUH24A7/33b1Ar9zLxw4MO9ZNwI3dRMTDDIt1S9d9",
-	"tsXgSUBHn9tEoH10GFHp+Cj4OCwbxTzxDNRYrqoQzFj+e9zi+CYAsi86/TPxpo1myDs5VM7F7TFsmz/Y",
-	"cez9nUmVhhxJGzqbbSBJqZuKbJwuvvXhFlzckmkQ5e/lxylD8aiKDwODyKoqW4R6jGZ3TJAMkz4gHQHi",
-	"dCB/AO2JVjrbQog3ddvyA4mDk4deMyXJ2//+r1teZexVhfWuqxzAX1xU6bWvlTVgTMnuxGS7GfKxnEb2",
-	"ZI/kM8I9rWJcemFJnJg8xpLg7cz1Z800KZfozPavJd45cVIuEb1cZ6SQ1KD5A7PeAqUF8sxc6E9CXLl6",
-	"0FHsIECM7IhXAhzSEMLvMlzAN+u43qNno5FnbfbxGy4gvjtuC8M28G/CttgHY2WdNYtdness10EqlWKp",
-	"IQupNCNTsBqvq2p948HT305Pvl2dd/nvEMQNmt0fC3dd4cQLQ9W9nG0u+XQw/uU6xOefwYZnzy9EZZcL",
-	"Obhuw9l91mJH+EKMtbjVRE9L58wiZzriPnvP7uQta+BLP272nqVSZZ1dmZeV5fkYSg69ZRXVt0MeSCWg",
-	"KPtuzeblgqW3gX/Z94OFDEmXhuks5BlXkCZipIcNfVLAbCyb+WZEXEYg2tHfvLIjubD2SanyCShOV2JJ",
-	"lflC101pz4Wz1kzBVqPYCROWMGS+I25CaJlxaVHgjmdMOqMAxUAZY2i6KJiIpry9dYXp9/quQONxJT4p",
-	"yaSjfmA+gUSIynSDbY1A8Yf6ZpXejxnpXVxUL0ax2gon1x+fJH8Yfbq6GmKb5yfJs1h5hW1DxflmD+Gk",
-	"7gCPWafYTyMaPI/NC2o4K+yF7qrQihGD6d2fdWPj6/1us6fop9jeb0czQksi5H2+lMIoGSlVI+QJOGl2",
-	"Wg+bjcVj1RybmPrQpshzb/A8UJFGL0U7c3+LXgyzkrW5cEh+dF39IU7xrHZSYZcTBaSt4YKvHWdDq3Ki",
-	"XfJ0RApmMT9CX9+6bsUHM+HAZf/LgLb+N0gG09b/BtedeWyjW3J33noUZQT3KqKDwA/H8KVdhscPqqHs",
-	"76/Z0lgR9/by6vcugw4Leap5IxJ9QV1OP4QHOrMQ+mbrKp+gkJ75YCSLpLnUhjjtdkXX2/j3s/D9svux",
-	"ddjyfyhXx4u4wdZ7nowImtJ2iVRqPO/5GIR3nj4jC2T13qgQcv6m42Ho/QbYKwkr2WJTX2KkjFsUfmyA",
-	"+nu2KWy1Hd5pVWge0RECkn01gpW9UTIPg6Vyfse6sZOwoE+coaDnFJQ1yD474QIrRaFp0w8wJOd57jHJ",
-	"FUf3Yj9hIkOm4wunIHLpW+aClHEsGbOdY8T/u7pN6z04zGbb2Vb1LnhEG7rMUeSlJM35srset9Ek959N",
-	"g9tMqpCCfaFJ0BB3W31roJQvNhTi029Vv7y9Ns1l6U2XQrrWb6ks8wzCa2hmL00dNsmVC3GDJlyJd2Bm",
-	"dO1IUZTW1N379gn857mWmHeFrUewSRrBjkhxMdk/FBeVXQWpzUJxvzOX3kZL1Z0Erj76zJ3usagcdLuT",
-	"BmP6tZEyRM66fEKPih41rF39fFurwwC0mVRFVbE96vgL27b25Xb1u8cI/ejY0PY9XbXFfmAPvuM4FLc2",
-	"9Mhn+hjvZztj+576CGCscuQd+nyJgRnoFanKRIGfcAMNndkBfIpGBksaRhNL6ProGHAaXxfLsJHa/Y/q",
-	"nZKpi4auyiT3OiVYdvOcWLmjAsIFXaNODsHw2BBr4fvFuXp4vsoIzdYJcf3/EhePaGVju3wXq5cxmrUx",
-	"B4DjQS+VbzXYEkjvtuJoZJI3Kh0deIssSI8/wr/2EkGrsx32BrkRWMeDTmZfaNj/k5xZwcodJtwWiJ9p",
-	"5KFgHqHz5pMFVUXsEiE0Hax3vtVZxCpXN5BsM8wd2tWy7YIeBZuqrnMxw4G8q1r23guR/mQXAodG8ND0",
-	"pmbailW7ip4oRtMdHqk/21MHE9NmhCbmJTlBzMXYYEgcOATKJZKK2Qwt0RAQwl22E10umRg3Fa8EyyAm",
-	"V4Kmt0KucpbNWWG3xlF6+za+6WsD+iTEtnRBuoYGk/cqxYMtOwdtVfMGPXLkgr6hnRSOYyIoNgmN4Oef",
-	"q9ae90fR93AeKKzPZJ7LlcYAPN8D9N64utntct7WZABYVFUia4W1UaCkm5y5NB5UbB5NfK/giStqSXRZ",
-	"NPrUEMNUob8E5K7fdl22nfX+Skx8v2cYByZmUGuHVp7ChNAlVaaqMAq5DGMspVC9Tv6VLJGzs4x8jdTS",
-	"frA3f1LHVC1kniVhIVIriudSm/hlaGzcAzLWjZkevqIg9msKiNOKiXsLrJVa3UoXQcUH25or3YsZz5DV",
-	"rV0lWXSt+Qcqv12dSV0w0KITwmeEinVCGDjkzslKSTGv9H2oQOp891cCzR2+SDsafObMxJz2T7zTPlUM",
-	"TLg015Mvh+RSShTaZpTnpWJ6TJ6dvnClct8zo9Yn576i6Xa6KTZjuwdN7WDlcVElWB2jK4V1kP1O3PEW",
-	"WtKQ2uO+eP/tY2ck25m55fUm91JC0lxCZS6jnRXYpdFgqTwsbIe46ispy9IEhfg89nq605KCzOfip7Jb",
-	"bcsLrJQl4fHApXjBzMlLrGG97freBPeBfIG7jko29ODgrFpSmy5ZnmufTebKg1XpxhBZhU5rRgs9JN9B",
-	"BZK67jaZ2CuA9ntopxIxvyI++HabD0jULypzYtT2sPQ1ysiULbhzxCsv6RyBwktCC/LmMLMnYv1J3TZw",
-	"d/ie6/SHFWWWTKCJyTlQXDbH08olPSaTP7++JG6Sf8OX//X//u//88tVORqdfoMeF/vF9cRxAxwJK35D",
-	"HhOIIfpKTD7i0wmYU5PKSYiFuhMMevg0OSMT+ztgxgS+m2D5GrTTq0oud8kZkxRqY+Ij/jcY8UpMFJsx",
-	"KPOEZa8tWyjTBYgSBbcCCOaR1D4o50LyZhXFdFmws8pZWNC1E8ohuTJTculzRgUU396mHGHvyAd07Dbm",
-	"acFjhyPHiCRwaOQy09ypH+QGAmqwz3FYkY26nrsJw4qHQE6yG+o8ggI8iYR9oGmLff4Sp/09OwHrfmy7",
-	"s15wpUc49eoQjhpQjOwAuMavpYaD1a7KvT1XPOFOQcIvoZvQpWvrcN9I4RXNcyuGOuNpFSsMzbev6z5h",
-	"rid1JHi4s2DXaMf2mSNC6g54bVTDPpDUReBdtd7749NbCEJo9uI4KLYQkXJ/2r/IanyjvnRTKDmCMNkW",
-	"wOnx6kFjN3Gq7Ci2CjvSUfYXfthDoeGZZt3gqh/Hm1e6rkXg6nm6YK85vwPGHHfA26F/1tGCH78jOl31",
-	"n9pJpnGTj1E+Os8ZnZesG5WuMuOjNBopqr01oIYDDaBB4MWf0LrO9WZEP0Z8CgmBV9My6PJlxSUocd5C",
-	"vn/WrlDBgdTbdbgC1fqPGdO3YUGXzOvcyVbkve/4wYUk/86VocLd9r26/P4sks6MIGzsdSw133cmuy9e",
-	"wek4TLgXJenq94Ycophfu0KRvrl4R9oKqNjrr1m/W9aLiPnmageV7Q0jH63a4orb1gGQE4vxk4RMfP9A",
-	"+9nfijr5NGg/ODmrjLoJ2unQfLxkcpkzrMgLUfBh96Mh+UFCTyMKRgHM7cEKvlUhF2/sQwNhLI4LlUts",
-	"VtMYfqvijivx2xLM5VDnM5fnBbW86tLoPppBL7Jw5KK4x6IKvihuB6oQs17UBKGKBzyBhJr9loyci9vE",
-	"ig5T5qtHBE1iE5e6XIf41VwrkpboNMaY7KeZCUIAD77B/9BUPxS1N3OWNlOlDqPkDWfCTtkbHUve4hoE",
-	"bDqTrXSFuK1ejxL5JhHLJOGV1cGVDo/UvBHZhYfpeCf2LLqq4xSN5HPhZSxZGtyolavq0flKLRjNzeLv",
-	"rZwVa4RqcjoaVW3gCKSxuAIFK1/wNyPPR0/xGV6XOYCLY8Dq68PjsTr7lEFoJKGiPimqb7cP5nuA8DBL",
-	"buizNtSUejAeyNvuNNTNHZPBpznUnIflH90Ncp7zOxfD25gn7sH7tDFU0Ffzl2urzrjsz1+uLYZCDxaH",
-	"16WyUu9jwFw3cswz4eJkgHmDwd9nXvkLs53QdRl2jnBVyDAwLYMgcFQKXFV033sDihFsj/UORAWfzcZV",
-	"VblEB+9WCQjb74M2mIRlCRLSsEvVXVhms3gVHdefzQo0U/mB6cTl1PkCB/MQlsCRuy2ohp7gJAjBSxpR",
-	"LPVgwUFvD9dITqizlO06avOqGwisq5+uP/2/AAAA//8=",
+	"EMANwRM7yCGz/YvWfC4Ya/PWZCiBU80wjgLCb4qoQkRLIwtqUEPbls9S54PbLV7keej8aXPv9LAxBx6e",
+	"nS6c7cvVMWqoIlCfkqbT0NNIsG02TZr1LCzjO+gwRuFuIbt9qTvj+HemdJQtJwPmMXQbLouENzzucJ9R",
+	"npdqL9H4zj1m31Cy6OH659letfzNKx9JVTnYt+DkXrLrKAE623IQa+DP0KmcA3dgllYV8o5iTgtNXbaE",
+	"YinjSK8sIlvaOkcjRwUJMEg7zh3XPI4SuTNwNZf/xpAV1YQLzSwFJlM2kwqjdzlzQuCKWVqXK0YzYEQt",
+	"QXF+MXvlVXzMea10FCa070PErDNHbs9X221idhhaXZhed8C/2P0evHdv/DSLXQV/dv3hSBnv5/ZSLOVL",
+	"7hPoDg/b8zjYH+RC3vVxQi7z9Q2y8m3pIZXL/TY0uRLBhQ2C6baFEbgw+3QNfApcjqq/t9Ff6kF9eqBs",
+	"iMwZkKtPpUiZMhQoeCVRVqJuxnK6ZhjUDTyAYQ4Ftf9YGhmzPQMgUvVCGIPRwdsY0Ra3iR74+E+86Oex",
+	"NkcJ3ioFxJJylrUFaYuMKZLmlBcapGIcyxE2iNg0gFJMQGZkyg3ThKJoYpzF1z5jFowrHSFEHYI7wfjn",
+	"oolqXh5YAIGPVfvrGWjiXTGBZlsfcpNGNGQYR+w9bu4JGqscFa/drMd1UrRmM1qZNExmvJ/C/FrcsVwu",
+	"mb6HRtfBwEyXSyU/8CLKTM81ufjrBYak6ATQhn2goRARsKjMXaUOky6VTJnWnYH8rWRlx4c3sDegRvWk",
+	"1YAO6OYuRNUmRbWT5PpYGg8y3zFFdQ+y1240qgeKLem7WjjtsySZtQTbYdLNvjg7eN8/HQVLquI7TO7p",
+	"BVircbBjVKqzsLXHRn7PaG4WfSOqXV5S4Ia93W/ocW/FoHgTiOp9iEIdkdyRMR2Cu+2o6OfftaSOESsb",
+	"xy5XPRa1ovpQQ4t9NYHpomuoUuf63ic04vZR1N0bLRFpzBt4tn/5sOSK6R5Ttai1m0oft4tnzpBp0P9X",
+	"LqMiXestVTLv4SJ4L3PWFqi2P4oTHrKylt6P3lXObsT76QQgl6YWnGRjr3ejyznwJ+pMiz0QJ/S47FrA",
+	"D/65YPd3Pf8jxbNfUq1XUu3Vft7550AEdvlPm9UNdpM7fC2YcveWPbgHIbjMnytiZyP1tufqGsSnx8pa",
+	"0tWqrDuypMp4bTTn4nZMFlRkhBsi75hKmkmGEFNC56gF7j7xAGIPxu5dOcwTU9HCncnX8FDP21GRq31U",
+	"Sn9WsuRIEUIX29EfAqrhyTfcvRm3dPsuSrR/YNm8t5d9l5l9SnNL8SIq7sTL6+RfSSWvk68Jyuvka2Ll",
+	"9cmZS5rE3Ferm4BfNxDiE7Ja8BwiihdczK3OW4LivKLrqPKyy/zdQ7HJSkyEZh2fZ6GSt7tEgH+wTrx1",
+	"JpmOzNzbbbpqXFUxkY5vhPBECEpZeEJiCSiZ8TvWLQIKDQSH6H4xy0VgyHIDh4fWXHdo68q8HcMfQ4DF",
+	"0Ysm00PEwUBOj9m7uSkb6pcoiynuUi7FvP3XFrFrY7+qCcLhYour7V4RR6LhBQPLE/oQwRtmOcStkCvk",
+	"8oHnEAoGPft0gh9O6w+X9sN4eP31f8SchttJggDNETMEMb2sr24MBRHavEFMKRl3ofGsX/CXXtDT59+0",
+	"eKn/3pX2bNl5g9BgfzV2WGfNoiymIupNvnSVshLMzNYFzXOmyJKnplRRnyh+EVlPNJ0dgpi4Jufv3oyJ",
+	"ZoxMCntckyGBnBQCiQJAa2aWCXBNqgXtkUtAnldVuG0VeAPbGr0KEKzU85J3VsBadLwqpql3UAxamOrE",
+	"AYzAq//YThBzy9uqJ2DoLeb90fSWTNd7t9aH6teww/KSQYuKBBt7mNj3ubanxdyhW9ZTORN7LGVW5vmN",
+	"cRrHNt0QNzudTnui8gCgNmplRf/uG/iOKhNTliCcJtudmNczGW1napvbqd0Z7pCZSYRc7UXaOl8LRo6d",
+	"64+OSIcq76EpQz9KcyDK+4U3oRiNtnLI92jirauUhs/4YSJNd8tWazRLFVXcReneE69SxXJEshmr2B2u",
+	"CRSKqqJ6okyr1a3ouFmtYQXerxgvdXlP/nnBVjdu0jqgwrHiprO1FJqB/ubik7IgbXCvmdlta8XrLBRA",
+	"j6tcxjDrEeHBpexDkQc30TTw8XMZaYDI9RcJKRCrT6jsdF5h7QfpU+IjD9SOnVZBWe9d4UXdTuUWpMrg",
+	"YgGLWOeyxX2u6GoXIXYhD5B8krhcJzA2hR5q1BgCst5NOqxmcb5yIPdnrnzJjJl0wTIyXbtH1B1T3Qpn",
+	"xFGitpI2oXgyCrO5qCE5o9qckRxoMRCYPMflogljM8jymybpHkXIhp/9IM9JWipltZXQ0LsLgCQmI/S1",
+	"EW9ToCYMe4zA7yBUOm0Q1yV8Z4kWXdH1viRGWprFsBrmCAqjHRDW9U5xkfIlzePR9GFZ0S7VYK/rj8Ob",
+	"MWQvfvsiHikQFF7sEUH7/ruX5MWz598O2ly8myvQC6kM0YZOcwaR2XBvl0rOFS2iuf++huPHXTUTN0om",
+	"IjXAqgyxMWfeN7ytckLRW3vVINEqIVQ79g3aJ0p93JBHE5+fNnTmlklCJlBpeAiZapMvoyFXlSu3vczw",
+	"8xcvgjLDWIxyS++uPOURpRnmqCLfd2nKG6eTr+jaySxY3HJMJvYgJ8SwPNfEld7UhFoyu5fgOYkAQa3W",
+	"nnj3vTvY2BWt6xQ/uBDw18BW97lkgL827aJHMohXeRJVHC3NLZY5eU+XS0ub3F/AFm+CohJ8Lqg3rEh5",
+	"k1PUtKVaLqAkTy7l0j63BJnOU66oILrbDG5aXcvOLNrHunVQQOis1FELc6kEy4hlAL68YSalgiqYEBMH",
+	"vL/yLViKk0mGUsZGjGUj5nYJgYt9KrWwmEfte7kicmZcmSCoIY+0KrUfvcusQz6Nt+41h//T2tT1MhVd",
+	"4eAdR+wXYxmzl8XM7IjQFc5shvaFQX+wpvps91y69yhX/s+923/vIDVhX9BzpM41pNW4cFJudBIqxY1q",
+	"oPUB8R5KQMCptU+TSaAXwTfPmrVInR5ONBfz3AEWYvV0bVi8vsz/UJb/oSwdKQsrWe/8zu7uYBf53u1p",
+	"Lm5mOZ8vTJ+o2GYg1lSWEJNU4N6gap8MVvQ2bniCFJhDfKs4tx8gjPGvV+G8pq37/hkERAvk4XnAkAlz",
+	"YCndg4uP4Zut4PSWO9EcqHf0XHFPYFrUXAoG0T1dbnnE4T5nO/YSs4r6BvHIX3k8va5fslzPjI6NtbmM",
+	"BoTGDdayTt3Ma4Q7gVvpsyRUunCJELJY5pS70ITqh9hVfc9SKVKe84PCTO08LBbi/2MkQsYqoJT4K77N",
+	"vvrdQhc+1O0aJjWo8d3NFL9jfZdf5XE1137ypC56DqutebeGOKEObK4iwrsVar+ZCEl8aVUh/QfxrtRV",
+	"97aT8SnxWbwg1DiOudnMYp/RgAaFDeMrXObrw8jp5+m4EDpTO/UVa3gjt5tSWC58BhnqsjRJ5Uv6YsPW",
+	"e3iJwd3uzqoerWXS+iyseuVyDcHcZa9+umDpLcuIkbIJWycvYo8CBu/ZrLvXEcK8A0rqK0DkLmkn7IzQ",
+	"yfALAx7T6Pv+oLD1OsDgaRhg8GTbhnXh00b9Frh8Oqig32nJOMIx1+w7z/Rk4wdmH+xo0AVRZhMIHx5P",
+	"XEVlRuDveC3azcQFFy67GYDcJV3BCri6rXkn5FvX9YZonssVy8AgPflwgr9Pqh6DrOhVcuifIfR4Zz6E",
+	"C5lCOD0E1ZbF7vkFn4s3fRHqHn4rv8yNLP1XELV4Yqm2T6uNVD7pE0/hEGynT+uiSuXuo4NSQ9EJq2Wp",
+	"UrYzDKGTqd+NE4VQprfMXHL7//2djNF6cH+r4rc1DI4u31UzvwCFM6gvjTIqyiY0q2oe8ug1709qTLW2",
+	"DTClutVEipSdkVvGlgBZCSkRuZzH612rvNNyE4KThnXH9hwUAtlYn49WdPscPb264NiRqvQeltYare2r",
+	"acFuwLA3hiJsvmSlpSEZqcud2R2fSrM4wxLAEB2Db2BJYJff7iudmEUHp34Q3NJWGvgyWvj8nLjwmM7t",
+	"hXZXn730NLqTEAEw7a3+HI/O/vnyZUIKnudcY/XQs7Yo7UrzyahhJ4ZHShk9fBD2pU+7f0gj0Wvf13G7",
+	"pqE23WPOHsTbeOkztP6hGaXHyhvdn/zZSaSBUirdzxcF4GMki97PmN0iFrnVNPJHW1HhwS2miHCfy5kO",
+	"sx2Q8FiXsN3WuS39Py/NQir+d+yHiP0jx92TFYPMyA571ZLM6mBsXfaBGY2976JoiU/u037gq+C70xF+",
+	"19lIcejl3vBESSjzx4TzEHYtWlvd/pag/if3owvxIhLt+Ze+d+qD0vOMazrN2+o/s3gFyIt4v0nsaOu6",
+	"D3t9OR7h0SVfNblX3vo2R5GGz9Y30/XNRtWDsKpaEDO4u8evew7O9K4q4dol9fHBVPIejGRZBzVWe7y1",
+	"QwFybFQsqJbchrZHaijTETk7ZWw/dA2EB0Ovh8SX6OHFYlIrO7G91kTzucDIQw7t7o/VOtXO/uBiC9qk",
+	"PpPUYif7HPUIPhdVfahqIJ+XKnpyuNPW5ku8HtvH1igE2LdsaMyL5sfYXgR2cCgVN+sLO5KXiCubfGtj",
+	"d5JC83fyaOI17gmRgoD/mXx/efnOs3krCBQ0XXDBvgTn9WA8wHc99xkPbm6+l9qc+JGC/vpL/he23lFe",
+	"5FyQ83dvSCUnwyIsTWVUheLFwpgldobnri3P9soAajsa5hkzdcdTRjKmb51xaKGkkLmc85TmxFfxs08z",
+	"mi5qBxlYG2mee/eYHl6JK/HVVxd8LsA5LoZffUXOyVTJ1RaxJJN3P11cksd0yR/fPXnsdlujR8J3l6F+",
+	"96Gxo7GCrBRnRCEdcc4CjJ+4EloWDC2eVLHKG+td1WsCNa5hIAptd2D5AqxeRCo+52JIzn1kPqTBaDJp",
+	"KEVj8ifYboIFuuEwsEr3xC3dx+ivZak0rH7OoNCGyEjOaKYh8dq7NH2QGFdgG9OJ+9b5PqGTES2cj0Zq",
+	"Rny+msO54ozQK1GdB9euPKX9WTMo5yFz5kIRpagsfUGPApyQ6yE5b3ZMt3DWRuQh+VuQYgSruxK5lLea",
+	"FFxru+mPno2efTmMumoIeDGca0e4RuT2bhl6yzzWWHanv/qKLGSekQkwEkCGpDpCBUnphVQswWHobyUj",
+	"E8uuJnbJYAWHzGqqyQSs3f5cXisllR3doobP4SATusQaFlyKxy7W/+tftRSToc8D4LqRrwFnoQ1d6zMy",
+	"gaSKcJnNVAo3tSVwfuafL18i8ofWRPJocjo6/ebkyZOT09PLJ6PxyP5vOBqN/mPy5fAKYmJ5ygTaldG6",
+	"O+NWIxqcL2m6YCenw1FNY4Lv6rSJwXlNcu48OR888dWX6ZIPxoOnw9HwKdaaWAB99JfTxRHAd/OYCQHO",
+	"zlfe1UF1eYt0grEMUNL1mgfMxW5Srv3+F9p7juCw4UZSAiVd10jyoBoBc9EAOdXmSlSxF96FCX0RFMaD",
+	"IAjcgOdDSzEkF9ilHTtmQvipa9AtRb52nZ6kYPiAZgY3vkLVN5lb5nlaJZ4pppdSuLY4p6NRUM0CGGCA",
+	"XL+6IBJkYx0DMkAABFq+mbaSV3uN8ZJVj6TYqBWYj33KE7DDsiioWg/Gg5d4LCyrB/V9GH8ZVF9dJwN/",
+	"sy1f9fuih+BbtyNuYsvjj44vfHr80X33CVEnHlP1nVRze0I+zwjvGh6boz8phuoSs1CynC+gXQFexlmp",
+	"AG0cVnB3kI4LDLeO8hUAcR5UuGmc5bNt8F5xnfqdOsKu18NBPeK6aPXujfdfDwsqnEQavZHvgdnY6+fe",
+	"2N6CPzPTuv7R/mX5d++/FT8J1n0DtjAPii7QghkoXfFLHIT6kaqpmdUA9j4chEZdJ4NlGdlpd310cIxY",
+	"QtrFh2LCrENpObNnYqmRx3FA0mVOU3v/rMQDPPvMI36zzS86+CzKD6/EORFsRaD0qpfkoPxczuidm9ee",
+	"vyvlz419lEOwUhLUerHcMyFauhxisPaCqVcaamlCLYvM6fKMUHEl0PmFE2O1d024GRKwdVhRYEKX/GZK",
+	"NZuQNGdUYdZudZX/3b6pyZTNuQBBccLE3XgCcSkznrPxpCHBWcYP7GJ9JaYslyBZuipmYsbnrlk+VK2J",
+	"Ue13ZQPPQXT8k8QA7j3kmn2gxRKjqRz07skbb0wfzEajbLNh43IhBbvBQlJQKWTwZPT8eV38YKBpZbjt",
+	"wQ+8+vypqfwYVbJP/9gb7O5Ajfb3o2kBM6nazu2QO5wMizgBmfZ180aQ/ItSG2zaqO5YNoa2Esjsp2uo",
+	"jWf1mwT1C9/e0/V5tUuChB4QA82C1fL2kEygGNSEUH2Lv9v7dstFRmiO1xxaxDoA/SVeSXWL+AxfzWRp",
+	"X3Cl5SvZvE3+eAkbskX0Npuj5utwW6CWE5ZqA70U0nZrkdH/VmPj3va3sTIZO6CQrvaUCwGIAeF+6nYj",
+	"0J2/c8qmrsS1t8PH5vYhkt0mD3PWd8MANHXK5lZbcedQZ+fEAKl/7QZKFYbbhZdZhagL0/sBGo9ahvdg",
+	"Em7VPTom3lbaOagIUt2SHB69N5n6WzVWTZOqPn8BQYLvtgVb+PrxR559aiVIKHa5uJrpGjQQjJBzf1T1",
+	"m8ijybd/+evpydsX/+vVxOrNry/pvNI3J29mJ2+pSReTqNz20rfa70vyfYfNI0hsvr5Px33sLaZRzbzY",
+	"ZTciInj5BBxvkZ/KbA3mAz1Gcpdg97sEyE5CLKgJcbHnidMME0fph+S11SZhDDBLeJuNlW7wNs+kuhJW",
+	"edUsv2P6jMz5nRVfLNU3kmhZMHid5RprORpZGZg8BDAwmIKG5Fy4OKIJgDlxP0MTGyBeBRMGkiiHV6LG",
+	"CCcY6Soyfc7Io2dPTr9EQ0kDDAj+m1Ft4gwFt9BhU7/zeTMDaByZOECoQgss7L39VDUccBzmBkTUwXhQ",
+	"2UaeXY6+DWwjiJKWwTZe9wkbG9lDrmyjb9oOLh9623zV9bEbUC4kEqbuxMw39zqSaHake/rSCWPdL6sl",
+	"ty1E77GQxgURSx0L+1SuaY59Dlkf2FYg+5fpW6IZ00PyxhBUGYQkaS7T2yGZvMlYsZSGiXR98he2thKV",
+	"618JrcW3aeCP2ObsMJKynwMG8IBZ/voeigOmmwxe0jy3wsiKpyyokuaSj+8kT9mwu0YQ1rzrhHNP9qMQ",
+	"hPRBXNEROK3FBasE+OhE4hrT3Q8DrabMu+Bg3TteOPeMd2NAh1SgBmTiChVPMFwDjE/cQHWtIfmb03sn",
+	"TiSbJGTiFBX0UUyMnNjH55LpKxGU1vbmeLBHQv2cIT7s1ZC4JV6uqrZU9prY+e06tu8GKCGANw4nK5Wd",
+	"LSE0YexrAMAWMKuN8FvmzGnCuMhsz5mAV2ASY4WQt2xtB/Aa+KNnoxdfxvgH5Kb9Du4hYMx0/dY5kmuK",
+	"7xPkBgXGtFXZb87r7LPFBt8zTt5S/itNiPnv/9L6v/+LyMWvbDjwWVyYJVO95qaw4/5K/2i/HHqagJyF",
+	"FuxlnWpXt9vZmu6WGg3xeIYP+3ClRt7gPyONOAf0vDdN8CUe4gTBEkqnh9WtZql2nSVrwxc4EEB4F4xh",
+	"S+UFowp74g7JKwkOTYPBj5VtzxXK3+ZPF+wwqSqQevdbpH+UxzFFX3iJkWOiCC71wINxruA9JpsgqTIw",
+	"cU5LnhvCRYLum4bl1DsP3ZWtvNHgXRrGTSUelodUZHGOXa6aakuOI8/VW+bIfu2V2Gtpa1Nsw9LP0VP7",
+	"jotMNziW1bvAJe06KQLLGZOJpYNjIGcT8mgC5HC8TQQtN7V6m6bL5RDMpeOnz//wbPTk9Omz5998O/kS",
+	"9SfL6cIW24mz6nFNjOJoMQcnNVrdvAm7oGsyZaBgbTV6RJF0vWQZIBq6An3nR67Rkm5HuxIoHZDJsG4v",
+	"iawfeCtyz13mOrtpL4PC3TtNdpADWa3Sor9UlfGdG01cnmAlWcZYS4t1q8rKa3KAkJMEgWtPT3sGOn8d",
+	"CWF7WOuR29S2W3cZ4mlCCqmNq/cjxTE4lz1YMl0H6Y4VpQyrmfe4eJVVqc05+lqBCSJI6/M1XyH3aFOe",
+	"HPvWzQm4RXRS1yFKggQx0Mbq8H6rEQuIoECJmJsrAfYUZHvgXvdu9wTdVuh+VwwqCA3JZV0vHKRdNzCU",
+	"sc8cWtt7o8dW5ETJHH7UZMaVbniirgTX6D+ypAZCPxgVBqTRhKQygw4GduBJVDiFLXtZp6ttoOPp0dDR",
+	"t7mMYCLAkAExmzJ7athd8gg4CCMT6na7Cwr677u5jmmtyFTMuEacxJ8aRmvVoUzovnRQJa4WhkRbVEWZ",
+	"yaOJxvxKOLuohbP13I5PRvaRkCMZTLuf1H3MpkH26HUrpXnMPvgUwygK/JnftRAbtqxam7l7TjHM4P+/",
+	"+OlHksm0LKri1GbBCozLumPk0Z9fvXtPqDI8zZkmT54DbpyOIsf/GoALMOAeW3BP9OnR+TyOQ/WOgHPf",
+	"EuNBMsDkKoDoJYJy8orrpdTcRONRf6xCzNwANYSbfPfTEUhLfe5oqLoXlWlHQhMkqu6gRKH1ZgP3tiJQ",
+	"AakctwkkAJlnTBtkMUDOoFTTks5ZbeiBInAaZU5wQCHnwxiJlX3dsdQzH3K4oCJjQcQhRlpMrEBuuCjB",
+	"+eqsT0uqzZB8v/EChigmDpQv9JWY5FSbcAQjV1RlkOY/JO8ohFcIxkH21Ld8aX9RzvIDdi9oNZCAUwRE",
+	"21QW6AW2zBPau8V4ZZUzfJ/LlkRCY2AZzX3AGNwFU23yKu5jdx9olYrwu3KBXtbd0fe4QOs+6ve+2sDW",
+	"GuHdwK8Pl2DdnejiFbVcArATdayq33yM/fse9P2QsaowdX2Iz6VKaT8Cr/e9S46wq48zllZpdS1Wb2/B",
+	"AjeLfT5jvhVLbQoHHl6VaptLHy7DBYUKZusxmVjamCm68r5IIFXg3/RhMYbn+ZWoTOfkkZXjvzwjE80q",
+	"y7iQ5gb/1MyYnDVGmFSdWCZnZAL5XdmEFM4zKtiKWGWzQDmjenGCjVwmwyvxN198zpv4wZWUSzHHwB94",
+	"Hiz8YxKoChirEyN+r2DD7oltB3qH6sMd+L3v7gV65V4+dmDYsW4CbuwmIh5mWKyb3+6zLQZPAjr63CYC",
+	"jbbDiErHR8HHYdko5olnoMZyVYVgxvLf4xbHNwGQfdHpn4k3bbSN3smhci5uj2Hb/MGOY+/vTKo05Eja",
+	"0NlsA0lK3VRk43TxrQ+34OKWTIMofy8/ThmKR1V8GBhEVlX9ItRjNLtjgmSY9AHpCBCnA/kDaE+00tkW",
+	"QrypG7wfSBycPPSaKUne/vd/3fIqY68q63dd5QD+4qJKr32lrgFjSnYnJttto4/lNLIneySfEe5pFePS",
+	"C0vixOQxViFvZ64/a6ZJuURntn8t8c6Jk3KJ6OWaMYWkBs0fmPUWKC2QZ+ZCfxLiKuSDjmIHAWJkR7wS",
+	"4JCGEH6X4QK+Wcf1Hj0bjTxrs4/fcAHx3XFbGDbMfxM2ED8YK+usWex/XWe5DlKpFEsNWUilGZmC1Xhd",
+	"1QocD57+dnry7eq8y3+HIC6ukkK++JFw15VtvDBU3cvZ5pJPB+NfrkN8/hlsePb8QlR2uZCD6zac3Wct",
+	"doQvxFiLW030tHTOLHKmI+6z9+xO3rIGvvTjZu9ZKlXW2ZV5WVmej6Hk0FtWUX075IFUAurA79ZsXi5Y",
+	"ehv4l33nXMiQdGmYzkKecQVpIkZ62NAnBczGsplvRsRlBKId/c0rO5ILa5+UKp+A4nQlllSZL3Tdvvdc",
+	"OGvNFGw1ip0wYQlD5nsHJ4SWGZcWBe54xqQzClAMlDGGpouCiWjK21tXC3+v7wo0HldglJJMOuoH5hNI",
+	"hKhMN9hJCRR/qG9W6f2Ykd7FRfViFKutcHL98Unyh9Gnq6shNsR+kjyLlVfYNlScb3ZbTupe+Zh1ii08",
+	"osHz2C+hhrPCXuhDC90fMZje/Vm3gL7e7zZ7in6K7f12NCO0JELe50spjJKRUjVCnoCTZqf1sNmCPVbW",
+	"sYmpD22KPPcGzwMVafRStDP3t+jFMCtZmwuHxFd3hzjFs9pJhY1VFJC2hgu+dpwNrcqJdsnTESmYxfwI",
+	"fX3r+jofzIQDl/0vA9r63yAZTFv/G1x35rGNvtLdeetRlBHcq4gOAj8cw5d2GR4/qIayv79mS2NF3NvL",
+	"q9+7DDos5KnmjUj0BXU5/RAe6MxC6Jutq3yCQnrmg5EskuZSG+K02xVdb+Pfz8J3Fu/H1mHL/6FcHS/i",
+	"BlvveTIi6IPbJVKp8bznYxDeefqMLJDVe6NCyPmbjoeh9xtgeyYsaYslaImRMm5R+LEB6u/ZprDV6Xin",
+	"VaF5REcISPbVCFb2Rsk8DJbK+R3rxk7Cgj5xhoKeU1DWIPvshAusFIWmTT/AkJznucckV5rdi/2EiQyZ",
+	"ji+cgsilb5kLUsaxZMx2jhH/7+rOsPfgMJudblvVu+ARbegyR5GXkjTny+563EZf3n82DW4zqUIK9oUm",
+	"QQ/ebfWtgVK+2FCIT79VLfr22jSXpTddCum6zaWyzDMIr6GZvTR12CRXLsQN+n4l3oGZ0bUjRVFaUzcM",
+	"3Cfwn+daYt4VFhfHvmwEmzDFxWT/UFxUdhWkNgvF/c5cehtdXHcSuProM3e6x6Jy0GBPGozp10bKEDnr",
+	"8gk9KnrUsHb1822tDgPQZlIVVen2qOMv7BTbl9vV7x4j9KNjD933dNUW+4Ft/47jUNza0COf6WO8n+2M",
+	"7XvqI4CxypF36PMlBmagV6QqEwV+wg00dGYH8CkaGSxpGE0soeujY8BpfF0sw95t9z+qd0qmLhq6KpPc",
+	"65Rg2c1zYuWOCggXdI06OQTDYzuuhW9R5+rh+SojNFsnxLUcTFw8opWN7fJdrF7GaNbGHACOB71Uvrth",
+	"SyC924qjkUneqHR04C2yID3+CP/aSwSN1nbYG+RGYB0P+qh9oWH/T3JmBSt3mHBbIH6mkYeCeYTOm08W",
+	"VBWxS4TQdLDe+UZrEatc3bOyzTB3aCPNtgt6FGyqet7FDAfyruoSfC9E+pNdCBwawUPTm5ppK1btKnqi",
+	"GE13eKT+bE8dTEybEZqYl+QEMRdjgyFx4BAol0gqZjO0RENACHfZTnS5ZGLcVLwSLIOYXAma3gq5ylk2",
+	"Z4XdGkfp7dv4pq8N6JMQ29IF6Rp6Wt6rFA92CR20Vc0b9MiRC1qVdlI4jomg2Jc0gp9/rrqJ3h9F38N5",
+	"oLA+k3kuVxoD8Hzb0Xvj6maDzXlbkwFgUVWJrBXWRoGSbnLm0nhQsXk08e2JJ66oJdFl0ehTQwxThf4S",
+	"kLt+2zX2dtb7KzHxLaZhHJiYQa0dWnkKE0KXVJmqwijkMoyxlEL1OvlXskTOzjLyNVJL+8He/EkdU7WQ",
+	"eZaEhUitKJ5LbeKXobFxD8hYN2Z6+IqC2LgpbEHFxL0F1kqtbqWLoOKDbc2V7sWMZ8jq1q6SLLrW/AOV",
+	"367OpC4YaNEJ4TNCxTohDBxy52SlpJhX+j5UIHW++yuB5g5fpB0NPnNmYk77J95pnyoGJlya68mXQ3Ip",
+	"JQptM8rzUjE9Js9OX7hSue+ZUeuTc1/RdDvdFFvB3YOmdrDyuKgSrI7RlcI6yH4n7ngLLWlI7XFfvP/2",
+	"sTOS7czc8nqTeykhaS6hMpfRzgrs0miwVB4WtkNc9ZWUZWmCQnweez3daUlB5nPxU9mttuUFVsqS8Hjg",
+	"Urxg5uQl1rDedn1vgvtAvsBdRyUbenBwVi2pTZcsz7XPJnPlwap0Y4isQqc1o4Ueku+gAkldd5tM7BVA",
+	"+z20U4mYXxEffLPPByTqF5U5MWp7WPoaZWTKFtw54pWXdI5A4SWhBXlzmNkTsf6k7h+4O3zPtfzDijJL",
+	"JtDE5BwoLpvjaeWSHpPJn19fEjfJv+HL//p///f/+eWqHI1Ov0GPi/3ieuK4AY6EFb8hjwnEEH0lJh/x",
+	"6QTMqUnlJMRC3QkGPXyanJGJ/R0wYwLfTbB8DdrpVSWXu+SMSQq1MfER/xuMeCUmis0YlHnCsteWLZTp",
+	"AkSJglsBBPNIah+UcyF5s4piuizYWeUsLOjaCeWQXJkpufQ5owKKb29TjrBz5QM6dhvztOCxw5FjRBI4",
+	"NHKZae7UD3IDATXY5zisyEZdz92EYcVDICfZDXUeQQGeRMI+0LTFPn+J0/6enYB1P7bdWS+40iOcenUI",
+	"Rw0oRnYAXOPXUsPBalfl3p4rnnCnIOGX0E3o0rV1uG+k8IrmuRVDnfG0ihWG1t/XdZ8w1xE7EjzcWbBr",
+	"tGP7zBEhdQe8NqphH0jqIvCuWu/98ektBCE0e3EcFFuISLk/7V9kNb5RX7oplBxBmGwL4PR49aCxmzhV",
+	"dhRbhR3pKPsLP+yh0PBMs25w1Y/jzStd1yJw9TxdsNec3wFjjjvg7dA/62jBj98Rna76T+0k07jJxygf",
+	"neeMzkvWjUpXmfFRGo0U1d4aUMOBBtAg8OJPaF3nejOiHyM+hYTAq2kZdPmy4hKUOG8h3z9rV6jgQOrt",
+	"OlyBav3HjOnbsKBL5nXuZCvy3nf84EKSf+fKUOFu+15dfn8WSWdGEDb2Opaa7zuT3Rev4HQcJtyLknT1",
+	"e0MOUcyvXaFI31y8I20FVOz116zfLetFxHxztYPK9oaRj1ZtccVt6wDIicX4SUImvn+g/exvRZ18GrQf",
+	"nJxVRt0E7XRoPl4yucwZVuSFKPiw+9GQ/CChpxEFowDm9mAF36qQizf2oYEwFseFyiU2q2kMv1Vxx5X4",
+	"bQnmcqjzmcvzglpedWl0H82gF1k4clHcY1EFXxS3A1WIWS9qglDFA55AQs1+S0bOxW1iRYcp89Ujgiax",
+	"iUtdrkP8aq4VSUt0GmNM9tPMBCGAB9/gf2iqH4ramzlLm6lSh1HyhjNhp+yNjiVvcQ0CNp3JVrpC3Fav",
+	"R4l8k4hlkvDK6uBKh0dq3ojswsN0vBN7Fl3VcYpG8rnwMpYsDW7UylX16HylFozmZvH3Vs6KNUI1OR2N",
+	"qjZwBNJYXIGClS/4m5Hno6f4DK/LHMDFMWD19eHxWJ19yiA0klBRnxTVt9sH8z1AeJglN/RZG2pKPRgP",
+	"5G13Gurmjsng0xxqzsPyj+4GOc/5nYvhbcwT9+B92hgq6Kv5y7VVZ1z25y/XFkOhB4vD61JZqfcxYK4b",
+	"OeaZcHEywLzB4O8zr/yF2U7ougw7R7gqZBiYlkEQOCoFriq6770BxQi2x3oHooLPZuOqqlyig3erBITt",
+	"90EbTMKyBAlp2KXqLiyzWbyKjuvPZgWaqfzAdOJy6nyBg3kIS+DI3RZUQ09wEoTgJY0olnqw4KC3h2sk",
+	"J9RZynYdtXnVDQTW1U/Xn/5fAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

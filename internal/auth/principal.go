@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -121,3 +122,6 @@ func (p *Principal) May(a Action) bool {
 func (p *Principal) Sees(team, agent string) bool {
 	return team == "" || p.Has(Administrator) || agent != "" && agent == p.ID || slices.Contains(p.Teams, team)
 }
+
+// Actions lists every action, in alphabetical order.
+func Actions() []Action { return slices.Sorted(maps.Keys(least)) }
