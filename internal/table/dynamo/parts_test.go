@@ -1,0 +1,212 @@
+//go:build parts
+
+package dynamo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+
+	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
+	"github.com/aikajana/aikajana/internal/table/tabletest"
+)
+
+// bench is a table in DynamoDB Local with a wire that can be disturbed.
+type bench struct {
+	name, stream string
+	wire         *wire
+	client       *dynamodb.Client
+	streams      *dynamodbstreams.Client
+	positions    dynamo.Positions
+	clock        tabletest.Clock
+}
+
+var tables atomic.Int64 // names must differ within the stand-in that all tests of this binary share
+
+func setup(t testing.TB) *bench {
+	t.Helper()
+	cfg := standin.Config(standin.DynamoDB(t))
+	b := &bench{name: fmt.Sprintf("table-%d", tables.Add(1)), wire: &wire{}}
+	fast := func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
+	}
+	b.client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = &http.Client{Transport: b.wire}; o.Retryer = fast() })
+	b.streams = dynamodbstreams.NewFromConfig(cfg)
+	var err error
+	if b.stream, err = dynamo.CreateTable(t.Context(), b.client, b.name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := b.client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &b.name}); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (b *bench) table(m *dynamo.Meter) *dynamo.Table {
+	return dynamo.New(b.client, b.name, dynamo.Options{Now: b.clock.Now, Meter: m})
+}
+
+func (b *bench) harness() tabletest.Harness {
+	return tabletest.Harness{
+		Table: b.table(nil), Clock: &b.clock,
+		Feed: func(_ *testing.T, reader string) table.Feed {
+			return dynamo.NewFeed(b.streams, b.stream, reader, &b.positions, 10*time.Millisecond)
+		},
+		Restart:     func(*testing.T) tabletest.Harness { return b.harness() },
+		LoseAnswers: b.wire.lose,
+	}
+}
+
+// wire is a transport that loses answers to writes, or throttles them, on request.
+type wire struct {
+	losing, throttling atomic.Int64
+	sent               atomic.Int64
+	mu                 sync.Mutex
+	between            func() // runs once, between a lost answer and the repeated request
+}
+
+func (w *wire) lose(n int) { w.losing.Store(int64(n)) }
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	target := r.Header.Get("X-Amz-Target")
+	writes := strings.HasSuffix(target, ".PutItem") || strings.HasSuffix(target, ".DeleteItem") || strings.HasSuffix(target, ".TransactWriteItems")
+	if writes {
+		w.sent.Add(1)
+	}
+	if writes && w.throttling.Add(-1) >= 0 {
+		return answer(http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`), nil
+	}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if !writes || err != nil || w.losing.Add(-1) < 0 {
+		return res, err
+	}
+	_, _ = io.Copy(io.Discard, res.Body) // the write has landed
+	_ = res.Body.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.between != nil {
+		f := w.between
+		w.between = nil
+		f()
+	}
+	return nil, errors.New("connection reset by peer")
+}
+
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	empty := func(t *testing.T) tabletest.Harness { return setup(t).harness() }
+	tabletest.Run(t, empty)
+	tabletest.RunLost(t, empty)
+}
+
+func put(pk, sk, body string, c table.Cond) table.Op {
+	return table.Put(table.Item{Key: table.Key{PK: pk, SK: sk}, Body: []byte(body)}, c)
+}
+
+func TestFault61_ALostAnswerAndAWriterInBetweenIsNotCalledAConflict(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tab := b.table(nil)
+	other := dynamo.New(dynamodb.NewFromConfig(standin.Config(standin.DynamoDB(t))), b.name, dynamo.Options{Now: b.clock.Now})
+	if err := tab.Write(t.Context(), put("p", "a", "0", table.Absent)); err != nil {
+		t.Fatal(err)
+	}
+	b.wire.between = func() {
+		if err := other.Write(t.Context(), put("p", "a", "other", table.At(2))); err != nil {
+			t.Error(err)
+		}
+	}
+	b.wire.lose(1)
+	// It landed as revision 2 and was overwritten since: "nothing was written" would be wrong.
+	if err := tab.Write(t.Context(), put("p", "a", "mine", table.At(1))); !errors.Is(err, table.ErrLost) {
+		t.Errorf("one op: %v, want ErrLost", err)
+	}
+	b.wire.between = func() {
+		if err := other.Write(t.Context(), put("p", "a", "other", table.At(4))); err != nil {
+			t.Error(err)
+		}
+	}
+	b.wire.lose(1)
+	// A transaction is known by its token, whatever happened since.
+	if err := tab.Write(t.Context(), put("p", "a", "mine", table.At(3)), put("p", "b", "", table.Absent)); err != nil {
+		t.Errorf("two ops: %v, want nil", err)
+	}
+}
+
+func TestFault58_ThrottlingIsTriedAgainAndThenBusy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tab := b.table(nil)
+	b.wire.throttling.Store(2)
+	if err := tab.Write(t.Context(), put("p", "a", "1", table.Absent)); err != nil {
+		t.Errorf("throttled twice: %v", err)
+	}
+	b.wire.throttling.Store(1000)
+	for _, ops := range [][]table.Op{{put("p", "b", "", table.Absent)}, {put("p", "b", "", table.Absent), put("p", "c", "", table.Absent)}, {table.Delete(table.Key{PK: "p", SK: "a"}, table.Any)}} {
+		if err := tab.Write(t.Context(), ops...); !errors.Is(err, table.ErrBusy) || errors.Is(err, table.ErrLost) {
+			t.Errorf("%d ops throttled for ever: %v, want ErrBusy", len(ops), err)
+		}
+	}
+}
+
+func TestTheMeterCountsByAWSRules(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	meter := &dynamo.Meter{}
+	tab := b.table(meter)
+	indexed := func(sk, place string, size int) table.Item {
+		i := table.Item{Key: table.Key{PK: "p", SK: sk}, Body: make([]byte, size)}
+		if place != "" {
+			i.Index = map[table.Index]table.Key{table.WorkList: {PK: "L", SK: place}}
+		}
+		return i
+	}
+	for _, c := range []struct {
+		name string
+		do   func() error
+		want dynamo.Units
+	}{
+		{"a small put", func() error { return tab.Write(t.Context(), put("p", "a", "x", table.Absent)) }, dynamo.Units{Calls: 1, Writes: 1}},
+		{"a put of 3 KB", func() error { return tab.Write(t.Context(), put("p", "b", strings.Repeat("x", 3000), table.Absent)) }, dynamo.Units{Calls: 1, Writes: 3}},
+		{"a small put over 3 KB", func() error { return tab.Write(t.Context(), put("p", "b", "x", table.At(1))) }, dynamo.Units{Calls: 1, Writes: 3}},
+		{"a refused put", func() error { _ = tab.Write(t.Context(), put("p", "a", "x", table.Absent)); return nil }, dynamo.Units{Calls: 1, Writes: 1}},
+		{"entering an index", func() error { return tab.Write(t.Context(), table.Put(indexed("c", "1", 10), table.Absent)) }, dynamo.Units{Calls: 1, Writes: 1, IndexWrites: 1}},
+		{"staying in an index", func() error { return tab.Write(t.Context(), table.Put(indexed("c", "1", 20), table.At(1))) }, dynamo.Units{Calls: 1, Writes: 1}},
+		{"moving in an index", func() error { return tab.Write(t.Context(), table.Put(indexed("c", "2", 20), table.At(2))) }, dynamo.Units{Calls: 1, Writes: 1, IndexWrites: 2}},
+		{"leaving an index", func() error { return tab.Write(t.Context(), table.Delete(table.Key{PK: "p", SK: "c"}, table.At(3))) }, dynamo.Units{Calls: 1, Writes: 1, IndexWrites: 1}},
+		{"a transaction of three", func() error {
+			return tab.Write(t.Context(), put("p", "d", "x", table.Absent), put("p", "e", strings.Repeat("x", 1500), table.Absent), table.Check(table.Key{PK: "p", SK: "a"}, table.At(1)))
+		}, dynamo.Units{Calls: 1, Writes: 2 + 4 + 2}},
+		{"a single check", func() error { return tab.Write(t.Context(), table.Check(table.Key{PK: "p", SK: "a"}, table.At(1))) }, dynamo.Units{Calls: 1, Reads: 1}},
+		{"finding nothing", func() error { _, _ = tab.Get(t.Context(), table.Key{PK: "p", SK: "none"}); return nil }, dynamo.Units{Calls: 1, Reads: 1}},
+		{"a page of small items", func() error { _, err := tab.Query(t.Context(), table.Query{PK: "p"}); return err }, dynamo.Units{Calls: 1, Reads: 1}},
+		{"an index page", func() error {
+			_, err := tab.Query(t.Context(), table.Query{Index: table.WorkList, PK: "L"})
+			return err
+		}, dynamo.Units{Calls: 1, Reads: 0.5}},
+	} {
+		meter.Reset()
+		if err := c.do(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if got := meter.Sum(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
