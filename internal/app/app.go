@@ -26,7 +26,8 @@ type Deps struct {
 	Blobs                       blob.Store
 	Secrets                     secret.Store
 	Inbound, Mails, Media, Wake queue.Queue
-	HTTP                        *http.Client
+	HTTP, Files                 *http.Client
+	Inspect                     func(name, claimed string, body []byte) pipeline.FileFacts
 	Mailer                      channel.Mailer
 	Push                        pipeline.Push
 	Notifiers                   []pipeline.Notifier
@@ -63,7 +64,7 @@ func New(d Deps) (*App, error) {
 	}
 	p, err := pipeline.New(pipeline.Deps{
 		Store: s, Blobs: d.Blobs, Secrets: d.Secrets, Channels: registry, Inbound: d.Inbound, Mails: d.Mails, Media: d.Media, Wake: d.Wake,
-		HTTP: d.HTTP, Mailer: d.Mailer, Push: d.Push, Notifiers: d.Notifiers, Notice: d.Notice, Now: d.Now, NewID: ids, Log: d.Log, Config: d.Config,
+		HTTP: d.HTTP, Files: d.Files, Inspect: d.Inspect, Mailer: d.Mailer, Push: d.Push, Notifiers: d.Notifiers, Notice: d.Notice, Now: d.Now, NewID: ids, Log: d.Log, Config: d.Config,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)

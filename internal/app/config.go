@@ -190,3 +190,16 @@ func CheckSettings(info *channel.Info, settings map[string]string) error {
 	}
 	return nil
 }
+
+// ResolveSecrets gives the declared secrets in clear, for commands that work without a store.
+func (a *AccountConfig) ResolveSecrets(look Lookup) (map[string][]string, error) {
+	secrets := make(map[string][]string, len(a.Secrets))
+	for name, reference := range a.Secrets {
+		value, err := look.resolve("secrets."+name, reference)
+		if err != nil {
+			return nil, err
+		}
+		secrets[name] = []string{value}
+	}
+	return secrets, nil
+}

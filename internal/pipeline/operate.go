@@ -310,3 +310,9 @@ func changedSince(item *table.Item, since msg.Time) (bool, error) {
 	}
 	return at.ChangedAt >= since && at.Entry != "" || !at.Acted.IsZero() && at.Acted >= since, nil
 }
+
+// PromiseOf is the service level that applies to new cases of an account.
+func (p *Pipeline) PromiseOf(account *channel.Account) timeline.Promise {
+	info, _ := p.Channels.Info(account.Channel)
+	return p.promise(&info, account)
+}

@@ -32,6 +32,10 @@ type Deps struct {
 	// HTTP is the guarded client that adapters use; Mailer hands mails over. Mailer may be nil: then mail answers wait.
 	HTTP   *http.Client
 	Mailer channel.Mailer
+	// Files is the guarded client that follows redirects, for files; HTTP when nil. Inspect says what a file's bytes are; nil
+	// believes nothing and shows every file as bytes.
+	Files   *http.Client
+	Inspect func(name, claimed string, body []byte) FileFacts
 	// Push tells connected staff at once; Notifiers tell them in other ways. Both may be empty.
 	Push      Push
 	Notifiers []Notifier

@@ -96,6 +96,7 @@ func becamePending(old *table.Item) bool {
 type fileRef struct {
 	Entry string `json:"entry"`
 	Part  int    `json:"part"`
+	Try   int    `json:"try,omitempty"`
 }
 
 func (p *Pipeline) fetchFiles(ctx context.Context, e *timeline.Entry, group string) error {
@@ -108,7 +109,7 @@ func (p *Pipeline) fetchFiles(ctx context.Context, e *timeline.Entry, group stri
 		if m == nil || m.State == msg.MediaStored || m.State == msg.MediaFailed {
 			continue
 		}
-		body, err := json.Marshal(fileRef{e.Entry, i})
+		body, err := json.Marshal(fileRef{Entry: e.Entry, Part: i})
 		if err != nil {
 			return err
 		}

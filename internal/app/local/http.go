@@ -1,0 +1,60 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// handler is everything that answers HTTP.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/hooks/{channel}/{account}", s.app.Pipeline.Ingest())
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /metrics", s.metrics)
+	mux.Handle("/files/", s.blobs.Handler())
+	return mux
+}
+
+// health says that the process is alive and can write: it does write, durably.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.app.Store.Heartbeat(ctx); err != nil {
+		s.log.Error("not healthy", "err", err)
+		http.Error(w, "not able to write", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // whoever asked is gone
+}
+
+// metrics are in Prometheus's text form. They name accounts and queues, never people.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	for name, q := range s.queues {
+		d, err := q.Depth(r.Context())
+		if err != nil {
+			continue
+		}
+		for state, n := range map[string]int64{"ready": d.Ready, "delayed": d.Delayed, "in_flight": d.InFlight, "dead": d.Dead} {
+			_, _ = fmt.Fprintf(w, "aikajana_queue_messages{queue=%q,state=%q} %d\n", name, state, n)
+		}
+	}
+	balances, err := s.app.Pipeline.Reconcile(r.Context())
+	if err != nil {
+		s.log.Error("metrics", "err", err)
+		return
+	}
+	for _, b := range balances {
+		for state, n := range map[string]int64{"stored": b.Stored, "duplicate": b.Duplicate, "quarantined": b.Quarantined, "pending": b.Pending, "dead": b.Dead} {
+			_, _ = fmt.Fprintf(w, "aikajana_events_total{channel=%q,account=%q,state=%q} %d\n", b.Channel, b.Account, state, n)
+		}
+		for state, n := range map[string]int64{
+			"accepted": b.Envelopes.Accepted, "processed": b.Envelopes.Processed, "queued": b.Envelopes.Queued, "dead": b.Envelopes.Dead,
+		} {
+			_, _ = fmt.Fprintf(w, "aikajana_envelopes_total{channel=%q,account=%q,state=%q} %d\n", b.Channel, b.Account, state, n)
+		}
+	}
+}

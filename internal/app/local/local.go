@@ -1,0 +1,297 @@
+// Package local runs the whole program as one process over an embedded store: HTTP, SMTP, workers and a ticker, with no
+// account anywhere.
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/blob/dir"
+	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/engine"
+	"github.com/aikajana/aikajana/internal/guard"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/pipeline"
+	"github.com/aikajana/aikajana/internal/queue"
+	queuelocal "github.com/aikajana/aikajana/internal/queue/local"
+	"github.com/aikajana/aikajana/internal/secret"
+	"github.com/aikajana/aikajana/internal/secret/file"
+	"github.com/aikajana/aikajana/internal/smtpd"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/pebble"
+	"github.com/aikajana/aikajana/internal/timeline"
+)
+
+// Options say how to run.
+type Options struct {
+	// Data is the folder that holds everything: store, blobs, secrets and key. It is made when it is not there.
+	Data string
+	// HTTP and SMTP are listening addresses; a port of 0 takes a free one, an empty SMTP listens for no mail.
+	HTTP, SMTP string
+	// Config, when set, is a configuration file that declares accounts.
+	Config string
+	// AllowPrivate lets the process call private addresses: for stand-ins and providers in one's own network.
+	AllowPrivate bool
+	// BaseURL is the address by which the outside reaches it; the listening address when empty.
+	BaseURL string
+	Log     *slog.Logger
+	// Out is told where the process listens, once it does.
+	Out io.Writer
+	// Now is the clock; the machine's when nil.
+	Now func() msg.Time
+	// Lookup resolves references to secrets; the process's environment and files when zero.
+	Lookup app.Lookup
+	// Fatal is called when the disk can no longer be trusted; it must not return. nil logs and exits.
+	Fatal func(error)
+	// Mailer hands mail over; nil leaves mail answers waiting.
+	Mailer channel.Mailer
+}
+
+// Server is a running program.
+type Server struct {
+	o       Options
+	log     *slog.Logger
+	app     *app.App
+	db      *engine.DB
+	table   *pebble.Table
+	blobs   *dir.Store
+	secrets secret.Store
+	queues  map[string]*queuelocal.Queue
+	http    net.Listener
+	smtp    *smtpd.Server
+}
+
+// The workers of each queue: how many batches at once, and how large.
+var workers = map[string]queue.WorkOptions{
+	"inbound": {Batch: 64, Concurrency: 2, Timeout: 30 * time.Second},
+	"mail":    {Batch: 8, Concurrency: 2, Timeout: 120 * time.Second},
+	"media":   {Batch: 1, Concurrency: 4, Timeout: 120 * time.Second},
+	"wake":    {Batch: 8, Concurrency: 4, Timeout: 60 * time.Second},
+}
+
+// Open opens the data folder and starts listening, but serves nothing yet. Close it, or Serve.
+func Open(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = func() msg.Time { return msg.TimeOf(time.Now()) }
+	}
+	if o.Lookup.Env == nil {
+		o.Lookup = app.SystemLookup()
+	}
+	s := &Server{o: o, log: o.Log, queues: map[string]*queuelocal.Queue{}}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Server) open() error {
+	if err := os.MkdirAll(s.o.Data, 0o700); err != nil {
+		return fmt.Errorf("open the data folder: %w", err)
+	}
+	key, err := deploymentKey(s.o.Data)
+	if err != nil {
+		return err
+	}
+	if s.http, err = net.Listen("tcp", s.o.HTTP); err != nil {
+		return fmt.Errorf("listen for HTTP on %s: %w; choose another address with --http", s.o.HTTP, err)
+	}
+	if s.o.BaseURL == "" {
+		s.o.BaseURL = "http://" + s.http.Addr().String()
+	}
+	if s.db, err = engine.Open(filepath.Join(s.o.Data, "store"), engine.Options{OnFatal: s.o.Fatal, Log: s.log}); err != nil {
+		return fmt.Errorf("open the store in %s: %w", s.o.Data, err)
+	}
+	if s.table, err = pebble.New(s.db, s.o.Now); err != nil {
+		return fmt.Errorf("open the table in %s: %w", s.o.Data, err)
+	}
+	if err := s.openQueues(); err != nil {
+		return err
+	}
+	s.blobs, err = dir.Open(dir.Options{
+		Root: filepath.Join(s.o.Data, "blobs"), Key: key, LinkBase: s.o.BaseURL + "/files", Now: func() time.Time { return s.o.Now().Time() }, Broken: s.o.Fatal,
+	})
+	if err != nil {
+		return fmt.Errorf("open the blobs in %s: %w", s.o.Data, err)
+	}
+	if s.secrets, err = file.Open(file.Options{Path: filepath.Join(s.o.Data, "secrets"), KeyPath: filepath.Join(s.o.Data, "secrets.key")}); err != nil {
+		return fmt.Errorf("open the secrets in %s: %w", s.o.Data, err)
+	}
+	return s.build(key)
+}
+
+func (s *Server) openQueues() error {
+	for name := range workers {
+		q, err := queuelocal.New(s.db, name, queuelocal.Options{
+			OnError: func(err error) { s.log.Error("queue", "queue", name, "err", err) },
+		})
+		if err != nil {
+			return fmt.Errorf("open queue %s in %s: %w", name, s.o.Data, err)
+		}
+		s.queues[name] = q
+	}
+	return nil
+}
+
+func (s *Server) build(key []byte) error {
+	helsinki, err := time.LoadLocation("Europe/Helsinki")
+	if err != nil {
+		return fmt.Errorf("load the time zone: %w", err)
+	}
+	g := guard.New(guard.Options{AllowPrivate: s.o.AllowPrivate})
+	s.app, err = app.New(app.Deps{
+		Table: s.table, Blobs: s.blobs, Secrets: s.secrets, Inbound: s.queues["inbound"], Mails: s.queues["mail"],
+		Media: s.queues["media"], Wake: s.queues["wake"], HTTP: g.Client(), Mailer: s.o.Mailer, Key: key, Now: s.o.Now, Rand: rand.Reader, Log: s.log,
+		Config: pipeline.Config{BaseURL: s.o.BaseURL, Hours: timeline.OfficeHours(helsinki)},
+	})
+	if err != nil {
+		return err
+	}
+	if s.o.Config != "" {
+		c, err := app.ReadConfig(s.o.Config)
+		if err != nil {
+			return err
+		}
+		if err := s.app.Declare(context.Background(), c, s.secrets, s.o.Lookup); err != nil {
+			return fmt.Errorf("configuration %s: %w", s.o.Config, err)
+		}
+	}
+	if s.o.SMTP == "" {
+		return nil
+	}
+	s.smtp, err = smtpd.New(smtpd.Options{
+		Addr: s.o.SMTP, Domain: "localhost", Now: func() time.Time { return s.o.Now().Time() }, Log: s.log,
+		Recipients: func(ctx context.Context, address string) (bool, error) {
+			account, err := s.app.Pipeline.MailAccount(ctx, address)
+			return account != nil, err
+		},
+		Deliver: func(ctx context.Context, m *smtpd.Mail) error { return s.app.Pipeline.AcceptMail(ctx, m.Raw, m.Mail) },
+	})
+	if err != nil {
+		return fmt.Errorf("listen for mail on %s: %w; choose another address with --smtp", s.o.SMTP, err)
+	}
+	return nil
+}
+
+// HTTPAddr and SMTPAddr are where it listens; SMTPAddr is empty without mail.
+func (s *Server) HTTPAddr() string { return s.http.Addr().String() }
+
+// SMTPAddr is where it listens for mail, or "".
+func (s *Server) SMTPAddr() string {
+	if s.smtp == nil {
+		return ""
+	}
+	return s.smtp.Addr().String()
+}
+
+// App is the program inside, for tests and commands in the same process.
+func (s *Server) App() *app.App { return s.app }
+
+// drain is how long requests and batches under way may take to end.
+const drain = 15 * time.Second
+
+// Serve works until ctx ends, then lets what is under way finish and closes the store. It returns nil after an orderly end.
+func (s *Server) Serve(ctx context.Context) error {
+	feed, err := s.table.Feed(ctx, "react")
+	if err != nil {
+		return errors.Join(fmt.Errorf("open the change feed: %w", err), s.close())
+	}
+	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	failed := make(chan error, 2)
+	go func() { failed <- served("HTTP", web.Serve(s.http)) }()
+	if s.smtp != nil {
+		go func() { failed <- served("SMTP", s.smtp.Serve()) }()
+	}
+	working, stop := context.WithCancel(context.Background())
+	defer stop()
+	var wait sync.WaitGroup
+	s.work(working, &wait, feed)
+	if s.o.Out != nil {
+		_, _ = fmt.Fprintf(s.o.Out, "listening http=%s smtp=%s\n", s.HTTPAddr(), s.SMTPAddr()) // nobody may be reading it
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	ending, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	err = errors.Join(err, web.Shutdown(ending))
+	if s.smtp != nil {
+		err = errors.Join(err, s.smtp.Shutdown(ending))
+	}
+	stop()
+	wait.Wait()
+	return errors.Join(err, s.close())
+}
+
+func served(what string, err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", what, err)
+	}
+	return nil
+}
+
+// work starts everything that works by itself.
+func (s *Server) work(ctx context.Context, wait *sync.WaitGroup, feed table.Feed) {
+	p := s.app.Pipeline
+	for name, handler := range map[string]queue.Handler{"inbound": p.Process, "mail": p.Mail, "media": p.Fetch, "wake": p.Deliver} {
+		o := workers[name]
+		o.OnError = func(err error) { s.log.Error("worker", "queue", name, "err", err) }
+		wait.Go(func() { queue.Work(ctx, s.queues[name], handler, o) })
+	}
+	wait.Go(func() { s.react(ctx, feed) })
+	wait.Go(func() { s.tick(ctx) })
+}
+
+// Every minute what waits is looked after, every six hours old raw input is deleted.
+const (
+	tickEvery  = time.Minute
+	sweepEvery = 6 * time.Hour
+)
+
+func (s *Server) tick(ctx context.Context) {
+	ticks, sweeps := time.NewTicker(tickEvery), time.NewTicker(sweepEvery)
+	defer ticks.Stop()
+	defer sweeps.Stop()
+	for {
+		if err := s.app.Pipeline.Tick(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("tick", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		case <-sweeps.C:
+			if n, err := s.app.Pipeline.Sweep(ctx); err != nil {
+				s.log.Error("sweep", "deleted", n, "err", err)
+			}
+		}
+	}
+}
+
+func (s *Server) close() error {
+	var errs []error
+	if s.http != nil {
+		_ = s.http.Close() // the server has closed it, or it never served
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
+}
