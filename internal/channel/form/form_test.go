@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +162,41 @@ func TestDocumentedSettingsAreTheDeclaredOnes(t *testing.T) {
 		}
 		if !strings.Contains(string(page), "`"+name) {
 			t.Errorf("docs/channels/form.md does not say what the setting %q is", s.Name)
+		}
+	}
+}
+
+func TestFault37_LargestHostileBodiesAreReadInLinearTime(t *testing.T) {
+	t.Parallel()
+	// Quadratic reading of any of these takes minutes, far beyond the test's own limit; linear reading milliseconds.
+	for name, body := range map[string]string{
+		"one name over and over":   strings.Repeat("a=1&", form.MaxTextBody/4),
+		"one member over and over": "{" + strings.Repeat(`"name":"",`, form.MaxBody/10) + `"message":"x"}`,
+		"one field over and over":  `{"fields":[` + strings.Repeat(`{"name":"a","value":"1"},`, form.MaxBody/30) + `{"name":"a"}]}`,
+		"a file name of megabytes": `{"message":"x","files":[{"name":"` + strings.Repeat("ä", form.MaxBody/3) + `","data":"AA=="}]}`,
+		"thousands of files":       `{"message":"x","files":[` + strings.Repeat(`{"name":"a","data":"AA=="},`, form.MaxBody/30) + `{"name":"a"}]}`,
+		"deep":                     strings.Repeat(`{"a":`, form.MaxBody/10) + "1",
+	} {
+		contentType := "application/json"
+		if body[0] == 'a' {
+			contentType = "application/x-www-form-urlencoded"
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			post, err := form.ReadPost(contentType, strings.NewReader(body))
+			if err == nil {
+				post.Submission.Clean().EventID()
+			}
+			env := channel.Envelope{ID: "e", Channel: "form", Account: "main", Body: []byte(body)}
+			if _, err := (form.Adapter{}).Parse(env); err != nil && len(channel.Rejections(err)) == 0 {
+				t.Errorf("%s: %v", name, err)
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: not read after 30 s", name)
 		}
 	}
 }

@@ -171,6 +171,9 @@ func (p *Post) put(name, value string) error {
 
 func (s *Submission) addField(name, value string) error {
 	if i := slices.IndexFunc(s.Fields, func(f msg.Field) bool { return f.Name == name }); i >= 0 {
+		if len(s.Fields[i].Value) > 4*MaxValue { // in bytes; and adding on and on would take quadratic time
+			return fault.Field("fields", "one of them is there too often")
+		}
 		if s.Fields[i].Value != "" && value != "" {
 			value = s.Fields[i].Value + ", " + value
 		}
@@ -200,8 +203,9 @@ func decodeJSON(body []byte, strict bool) (s Submission, junk []error, err error
 	if err != nil {
 		return s, nil, fault.Field("body", "is not a JSON object: %w", err)
 	}
+	targets := s.targets(strict)
 	for _, m := range members {
-		bad, err := s.setMember(m, strict)
+		bad, err := s.setMember(targets, m, strict)
 		if err != nil {
 			return s, nil, err
 		}
@@ -209,6 +213,9 @@ func decodeJSON(body []byte, strict bool) (s Submission, junk []error, err error
 	}
 	return s, junk, nil
 }
+
+// maxMembers bounds the work that a list or an object can make; no form has as many.
+const maxMembers = 1000
 
 type member struct {
 	name string
@@ -233,7 +240,9 @@ func object(body []byte) ([]member, error) {
 		if err := d.Decode(&m.raw); err != nil {
 			return nil, err
 		}
-		members = append(members, m)
+		if members = append(members, m); len(members) > maxMembers {
+			return nil, fmt.Errorf("it has more than %d members", maxMembers)
+		}
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, err
@@ -244,7 +253,8 @@ func object(body []byte) ([]member, error) {
 	return members, nil
 }
 
-func (s *Submission) setMember(m member, strict bool) (junk []error, err error) {
+// targets are the members of a JSON submission but for "fields" and "files".
+func (s *Submission) targets(strict bool) map[string]any {
 	targets := map[string]any{
 		"id": &s.ID, "name": &s.Name, "email": &s.Email, "phone": &s.Phone, "subject": &s.Subject, "message": &s.Message,
 		"language": &s.Language, "page": &s.Page, "consent": &s.Consent, "urgent": &s.Urgent, "callback": &s.Callback, "time": &s.Time,
@@ -252,6 +262,10 @@ func (s *Submission) setMember(m member, strict bool) (junk []error, err error) 
 	if !strict {
 		targets["proof"], targets["suspect"] = &s.Proof, &s.Suspect
 	}
+	return targets
+}
+
+func (s *Submission) setMember(targets map[string]any, m member, strict bool) (junk []error, err error) {
 	switch m.name {
 	case "fields":
 		return s.setFields(m.raw)
@@ -297,6 +311,9 @@ func (s *Submission) setFields(raw json.RawMessage) (junk []error, err error) {
 		}
 		return nil, nil
 	}
+	if len(list) > maxMembers {
+		return nil, fault.Field("fields", "are more than %d", MaxFields)
+	}
 	for i, one := range list {
 		var f struct {
 			Name  string          `json:"name"`
@@ -315,6 +332,9 @@ func (s *Submission) setFiles(raw json.RawMessage) (junk []error, err error) {
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) != nil {
 		return nil, fault.Field("files", `are not a list of {"name", "type", "data"}`)
+	}
+	if len(list) > maxMembers {
+		return nil, fault.Field("files", "are more than %d", MaxFiles)
 	}
 	for i, one := range list {
 		var f File

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/aikajana/aikajana/internal/msg"
 )
@@ -163,9 +162,8 @@ func baseName(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]
 	}
-	for utf8.RuneCountInString(name) > MaxFileName {
-		_, size := utf8.DecodeRuneInString(name)
-		name = name[size:]
+	if runes := []rune(name); len(runes) > MaxFileName {
+		name = string(runes[len(runes)-MaxFileName:])
 	}
 	if name == "." || name == ".." {
 		return ""
