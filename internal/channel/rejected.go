@@ -45,10 +45,7 @@ func Rejections(err error) []*Rejected {
 	if err == nil {
 		return nil
 	}
-	if r, ok := err.(*Rejected); ok {
-		return []*Rejected{r}
-	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree is walked here, one level at a time
 		var all []*Rejected
 		for _, one := range many.Unwrap() {
 			all = append(all, Rejections(one)...)

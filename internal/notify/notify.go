@@ -51,11 +51,8 @@ func (m *Mail) Notify(ctx context.Context, n *store.Notification) error {
 		return err
 	}
 	c, err := m.Told.Case(ctx, n.Case)
-	if fault.Of(err) == fault.Missing && err != nil {
-		return nil // erased in the meantime
-	}
 	if err != nil {
-		return err
+		return unlessErased(err)
 	}
 	for i := range people {
 		if err := m.tell(ctx, n, c, &people[i]); err != nil {
@@ -63,6 +60,14 @@ func (m *Mail) Notify(ctx context.Context, n *store.Notification) error {
 		}
 	}
 	return nil
+}
+
+// unlessErased drops the error that says that the case was erased in the meantime: there is nothing left to tell of.
+func unlessErased(err error) error {
+	if fault.Of(err) == fault.Missing {
+		return nil
+	}
+	return err
 }
 
 // audience is who should be told: the team's present members of a case that is nobody's, its agent of one that is

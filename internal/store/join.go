@@ -56,9 +56,7 @@ func (u *unit) customer(in *Incoming) (*person, error) {
 		return nil, err
 	}
 	for i, a := range addresses {
-		if err := u.meet(who, a, known[i]); err != nil {
-			return nil, err
-		}
+		u.meet(who, a, known[i])
 	}
 	for _, other := range others {
 		if who.Suggest(timeline.Suggestion{Customer: other, Why: "same_event"}) {
@@ -104,7 +102,7 @@ func (u *unit) profile(id string) (*person, error) {
 }
 
 // meet makes the address one of the customer's, unless it is somebody else's.
-func (u *unit) meet(who *person, a msg.Address, id *identity) error {
+func (u *unit) meet(who *person, a msg.Address, id *identity) {
 	k := u.s.identityKey(a)
 	switch {
 	case id == nil:
@@ -113,12 +111,11 @@ func (u *unit) meet(who *person, a msg.Address, id *identity) error {
 		id.Customer, id.Retired = who.Customer.Customer, false
 		u.save(k, id)
 	case id.Customer != who.Customer.Customer:
-		return nil
+		return
 	}
 	if who.Meet(a) {
 		u.save(who.key, who.customerRecord)
 	}
-	return nil
 }
 
 // rename works in that a customer's address changed: the new one is theirs, the old one is nobody's, and the next to use it
