@@ -53,6 +53,10 @@
 //     read 2026-11-23; docs/throughput, 2026-11-22; the price change from resellers only, 2026-11-22)
 //  16. biz_opaque_callback_data comes back in every status of a message. It carries our entry ID, so that an answer whose
 //     acceptance was never heard of is settled by its receipt. (docs/webhooks/reference/messages/status, 2026-11-22)
+//  17. Limits of files: pictures 5 MB (JPEG, PNG), sound and films 16 MB, documents 100 MB (text, PDF, Office), stickers 100 KB,
+//     animated ones 500 KB (WebP). What customers send may be larger in kind, never in size. (docs/media of 2025-12-11, from a
+//     copy, read 2026-11-23)
+//  18. Meta's older pages show places and contacts without a type. What is there then tells what it is.
 //
 // # What becomes of an answer when the account is out of order
 //

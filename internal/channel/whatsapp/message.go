@@ -77,7 +77,7 @@ func (p *parser) head(raw json.RawMessage, at string) (*wireMessage, msg.Time, b
 // said finishes an event about what somebody said: its kind follows from the type of the message.
 func (p *parser) said(s *batch, e msg.Event, m *wireMessage, raw json.RawMessage, at string) {
 	e.Native = s.native(e, m)
-	switch m.Type {
+	switch m.kind() {
 	case "reaction":
 		if m.Reaction == nil || m.Reaction.MessageID == "" {
 			p.malformed(raw, "%s.reaction.message_id: there is none", at)
@@ -133,7 +133,7 @@ func (p *parser) said(s *batch, e msg.Event, m *wireMessage, raw json.RawMessage
 
 // content reads what a message holds, one type a line. The string it returns says which field is not as documented.
 func (p *parser) content(s *batch, m *wireMessage, raw json.RawMessage) (c msg.Message, problem string) {
-	switch m.Type {
+	switch m.kind() {
 	case "text":
 		if m.Text == nil || m.Text.Body == nil {
 			return c, "text.body: there is none"
@@ -177,6 +177,27 @@ func (p *parser) content(s *batch, m *wireMessage, raw json.RawMessage) (c msg.M
 		c.Parts = []msg.Part{unknown(s, m, raw)}
 	}
 	return c, ""
+}
+
+// kind is the type of a message. Examples of places and contacts on Meta's older pages have none, so that what is there tells.
+func (m *wireMessage) kind() string {
+	if m.Type != "" {
+		return m.Type
+	}
+	for _, one := range []struct {
+		kind string
+		set  bool
+	}{
+		{"text", m.Text != nil}, {"location", m.Location != nil}, {"contacts", m.Contacts != nil}, {"image", m.Image != nil},
+		{"audio", m.Audio != nil}, {"voice", m.Voice != nil}, {"video", m.Video != nil}, {"document", m.Document != nil},
+		{"sticker", m.Sticker != nil}, {"order", is(m.Order, '{')}, {"button", m.Button != nil}, {"interactive", m.Interactive != nil},
+		{"reaction", m.Reaction != nil}, {"edit", m.Edit != nil}, {"revoke", m.Revoke != nil},
+	} {
+		if one.set {
+			return one.kind
+		}
+	}
+	return ""
 }
 
 // system reads a message that nobody wrote: a number or a user ID that changed (quirk 6).

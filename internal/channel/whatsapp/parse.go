@@ -42,7 +42,10 @@ func (p *parser) malformed(raw []byte, format string, args ...any) {
 	p.reject(channel.CauseMalformed, raw, format, args...)
 }
 
-// body reads a whole delivery. depth counts the wrappings: an entry inside an SNS notification is the deepest there is.
+// The deepest wrapping there is: a queue record that holds an SNS notification that holds AWS's event that holds the entry.
+const wrappings = 3
+
+// body reads a whole delivery; depth counts the wrappings around it.
 func (p *parser) body(raw []byte, at string, depth int) {
 	var b wireBody
 	if err := json.Unmarshal(raw, &b); err != nil {
@@ -50,9 +53,24 @@ func (p *parser) body(raw []byte, at string, depth int) {
 		return
 	}
 	switch {
-	case !absent(b.AWSEntry) && depth < 2:
+	case depth > wrappings:
+		p.malformed(nil, "%s: wrapped more often than is documented", at)
+	case !absent(b.AWSEntry):
 		p.inner(b.AWSEntry, at+".whatsAppWebhookEntry", depth)
-	case b.SNSText != nil && depth < 1:
+	case !absent(b.Records):
+		p.each(b.Records, at+".Records", func(raw json.RawMessage, at string) {
+			var r wireRecord
+			switch {
+			case !p.object(raw, at, &r):
+			case is(r.SNS, '{'):
+				p.body(r.SNS, at+".Sns", depth+1)
+			case r.Body != nil:
+				p.body([]byte(*r.Body), at+".body", depth+1)
+			default:
+				p.malformed(raw, "%s: neither an SNS notification nor a queue message", at)
+			}
+		})
+	case b.SNSText != nil:
 		if b.SNSType != "" && b.SNSType != "Notification" {
 			p.reject(channel.CauseUnsupported, nil, "%s.Type: SNS sent a %s, which is for whoever set the subscription up", at, printable(b.SNSType))
 			return

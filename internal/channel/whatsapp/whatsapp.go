@@ -89,7 +89,12 @@ func (Adapter) Info() channel.Info {
 				{Kind: msg.PartAudio, Types: []string{"audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"}, Bytes: 16 * megabyte},
 				{Kind: msg.PartVoice, Types: []string{"audio/ogg"}, Bytes: 16 * megabyte},
 				{Kind: msg.PartVideo, Types: []string{"video/mp4", "video/3gpp"}, Bytes: 16 * megabyte},
-				{Kind: msg.PartFile, Types: []string{"*/*"}, Bytes: 100 * megabyte},
+				{Kind: msg.PartFile, Bytes: 100 * megabyte, Types: []string{
+					"text/plain", "application/pdf", "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
+					"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+					"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+					"application/vnd.openxmlformats-officedocument.presentationml.presentation",
+				}},
 				{Kind: msg.PartSticker, Types: []string{"image/webp"}, Bytes: 500 << 10},
 			},
 		},

@@ -52,6 +52,13 @@ type wireBody struct {
 	AWSEntry json.RawMessage `json:"whatsAppWebhookEntry"`
 	SNSType  string          `json:"Type"`
 	SNSText  *string         `json:"Message"`
+	// Records is how Lambda hands SNS notifications and queue messages on.
+	Records json.RawMessage `json:"Records"`
+}
+
+type wireRecord struct {
+	SNS  json.RawMessage `json:"Sns"`
+	Body *string         `json:"body"`
 }
 
 type wireEntry struct {
