@@ -18,6 +18,9 @@ import (
 // maxID is the longest ID, thread, address or type, in bytes; nothing real comes near it.
 const maxID = 500
 
+// maxFiles is how many attachments of one message are fetched.
+const maxFiles = 50
+
 // A claimed time outside of these is a mistake, and says nothing: 2000-01-01 and 2100-01-01.
 const (
 	earliest msg.Time = 946_684_800_000
@@ -341,6 +344,13 @@ func (a *Attachments) read(doc any) ([]msg.Part, error) {
 	}
 	var parts []msg.Part
 	for i, one := range list {
+		if i == maxFiles {
+			rest, err := json.Marshal(list[i:])
+			if err != nil {
+				return nil, fmt.Errorf("attachments.items[%d]: %w", i, err)
+			}
+			return append(parts, msg.Part{Kind: msg.PartRaw, Text: fmt.Sprintf("%d attachments more", len(list)-i), Raw: rest}), nil
+		}
 		where, _ := a.URL.plain(one)
 		if u, err := url.Parse(where); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 			raw, err := json.Marshal(one)

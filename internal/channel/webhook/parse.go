@@ -40,12 +40,7 @@ func (Adapter) Parse(env channel.Envelope) ([]msg.Event, error) {
 	}
 	items, rejected := split(env)
 	var events []msg.Event
-	for i, it := range items {
-		if i == MaxItems {
-			rejected = append(rejected, &channel.Rejected{Cause: channel.CauseTooLarge,
-				Detail: fmt.Sprintf("the request holds %d events; after the first %d they are left out: send fewer at a time", len(items), MaxItems)})
-			break
-		}
+	for _, it := range items {
 		e, err := p.event(it)
 		if err != nil {
 			rejected = append(rejected, &channel.Rejected{Cause: channel.CauseMalformed, Detail: oneLine(it.place + err.Error()), Raw: it.raw})
@@ -131,9 +126,15 @@ func splitOne(env channel.Envelope, doc any, cloud bool) ([]item, []*channel.Rej
 }
 
 func splitList(env channel.Envelope, list []any, cloud bool) ([]item, []*channel.Rejected) {
+	var junk []*channel.Rejected
+	if n := len(list); n > MaxItems {
+		rest, _ := json.Marshal(list[MaxItems:]) // came out of the decoder: cannot fail
+		junk = append(junk, &channel.Rejected{Cause: channel.CauseTooLarge, Raw: rest,
+			Detail: fmt.Sprintf("the request holds %d events; after the first %d they are left out: send fewer at a time", n, MaxItems)})
+		list = list[:MaxItems]
+	}
 	items := make([]item, 0, len(list))
 	seen := make(map[string]int, len(list))
-	var junk []*channel.Rejected
 	for i, one := range list {
 		raw, _ := json.Marshal(one) // came out of the decoder: cannot fail
 		if notObject(one) {

@@ -346,3 +346,47 @@ func TestFileIsFetchedWithoutCredentialsAndRefusalsAreTyped(t *testing.T) {
 		t.Errorf("want a Retry that does not repeat the query, got %v", err)
 	}
 }
+
+func TestFault37_LargestHostileBodiesAreReadInLinearTime(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 20
+	mapping := `{"from":{"value":"/a"},"text":"/b","fields":"/f","attachments":{"items":"/x","url":"/u"}}`
+	for name, body := range map[string]string{
+		"millions of events":      "[" + strings.Repeat("{},", size/3) + "{}]",
+		"deep":                    strings.Repeat("[", size),
+		"deep and closed":         strings.Repeat("[", 9000) + strings.Repeat("]", 9000),
+		"many members":            `{"specversion":"1.0","id":"1","source":"/s","type":"t"` + strings.Repeat(`,"a":1`, size/6) + "}",
+		"many attachments":        `{"a":"1","b":"x","x":[` + strings.Repeat(`{"u":"https://a.example/"},`, size/28) + `{}]}`,
+		"a number of many digits": `{"timestamp":` + strings.Repeat("9", size) + `}`,
+		"a long address":          `{"a":"` + strings.Repeat("<", size) + `","b":"x"}`,
+	} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for _, settings := range []map[string]string{nil, {"mapping": mapping}} {
+				_, err := webhook.Adapter{}.Parse(channel.Envelope{Channel: "webhook", Account: "main", Body: []byte(body), Settings: settings})
+				if n := len(channel.Rejections(err)); n > webhook.MaxItems+1 {
+					t.Errorf("%s: %d rejections", name, n)
+				}
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: not read after 30 s", name)
+		}
+	}
+}
+
+func TestAttachmentsBeyondFiftyAreShownAndNotFetched(t *testing.T) {
+	t.Parallel()
+	files := strings.TrimSuffix(strings.Repeat(`{"url":"https://a.example/f"},`, 60), ",")
+	events, err := webhook.Adapter{}.Parse(channel.Envelope{Channel: "webhook", Account: "main",
+		Body: []byte(`{"specversion":"1.0","type":"aikajana.message","source":"/crm","id":"1","data":{"from":{"value":"1"},"attachments":[` + files + `]}}`)})
+	if err != nil || len(events) != 1 || len(events[0].Message.Parts) != 51 {
+		t.Fatalf("got %+v, %v", events, err)
+	}
+	if last := events[0].Message.Parts[50]; last.Kind != msg.PartRaw || last.Text != "10 attachments more" || strings.Count(string(last.Raw), "url") != 10 {
+		t.Errorf("the rest: %+v", last)
+	}
+}
