@@ -358,32 +358,40 @@ func TestFault70_ADiskThatFillsUpInTheMiddleOfAWriteCorruptsNothing(t *testing.T
 	}
 }
 
-func TestAFailedFsyncOfTheLogIsFatal(t *testing.T) {
+func TestAFailureOfTheLogIsFatalAndLosesNothingConfirmed(t *testing.T) {
 	t.Parallel()
-	fs := vfs.NewCrashableMem()
-	var broken atomic.Bool
-	fatal := make(chan error, 1)
-	db := open(t, errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if broken.Load() && isLog(op.Path) && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
-			return syscall.EIO
-		}
-		return nil
-	})), engine.Options{OnFatal: func(err error) { fatal <- err }})
-	set(t, db, true, "a", "1")
-	broken.Store(true)
-	if err := db.Apply(t.Context(), true, func(tx *engine.Tx) error { tx.Set([]byte("b"), nil); return nil }); err == nil {
-		t.Error("a write whose fsync failed was confirmed")
-	}
-	if err := <-fatal; !strings.Contains(err.Error(), syscall.EIO.Error()) {
-		t.Errorf("OnFatal got %v", err)
-	}
-	broken.Store(false) // the kernel may have dropped the pages: a later success proves nothing
-	if err := db.Apply(t.Context(), true, func(tx *engine.Tx) error { tx.Set([]byte("c"), nil); return nil }); err == nil {
-		t.Error("the store goes on after a failed fsync")
-	}
-	after := open(t, fs.CrashClone(vfs.CrashCloneCfg{}), engine.Options{})
-	if get(t, after, "a") != "1" {
-		t.Error("what was confirmed is lost")
+	for name, fails := range map[string][]errorfs.OpKind{
+		"fsync": {errorfs.OpFileSync, errorfs.OpFileSyncData},
+		"write": {errorfs.OpFileWrite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewCrashableMem()
+			var broken atomic.Bool
+			fatal := make(chan error, 1)
+			db := open(t, errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if broken.Load() && isLog(op.Path) && slices.Contains(fails, op.Kind) {
+					return syscall.EIO
+				}
+				return nil
+			})), engine.Options{OnFatal: func(err error) { fatal <- err }})
+			set(t, db, true, "a", "1")
+			broken.Store(true)
+			if err := db.Apply(t.Context(), true, func(tx *engine.Tx) error { tx.Set([]byte("b"), nil); return nil }); err == nil {
+				t.Error("a write that did not reach the disk was confirmed")
+			}
+			if err := <-fatal; !strings.Contains(err.Error(), syscall.EIO.Error()) {
+				t.Errorf("OnFatal got %v", err)
+			}
+			broken.Store(false) // the kernel may have dropped the pages: a later success proves nothing
+			if err := db.Apply(t.Context(), true, func(tx *engine.Tx) error { tx.Set([]byte("c"), nil); return nil }); err == nil {
+				t.Error("the store goes on")
+			}
+			after := open(t, fs.CrashClone(vfs.CrashCloneCfg{}), engine.Options{})
+			if get(t, after, "a") != "1" {
+				t.Error("what was confirmed is lost")
+			}
+		})
 	}
 }
 

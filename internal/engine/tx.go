@@ -93,7 +93,8 @@ func (tx *Tx) Set(key, value []byte) { tx.put(key, cell{kind: cellSet, value: va
 // Delete removes key; that it is not there is no error.
 func (tx *Tx) Delete(key []byte) { tx.put(key, cell{kind: cellDelete}) }
 
-// Add adds delta to a counter without reading it. A key is either a counter or a plain value; mixing them fails the Apply.
+// Add adds delta to a counter without reading it. A key is either a counter or a plain value for ever: adding to a plain value
+// fails the Apply when the value is of the same group, and otherwise every later read of it.
 func (tx *Tx) Add(key []byte, delta int64) {
 	c := tx.cells[string(key)]
 	switch c.kind {

@@ -92,6 +92,8 @@ type Feed struct {
 	positions *Positions
 	poll      time.Duration
 
+	// next is held by Next, also while it waits; mu guards read only.
+	next   sync.Mutex
 	mu     sync.Mutex
 	read   map[string]string // behind what Next has returned, by shard
 	shards map[string]*shardState
@@ -126,8 +128,8 @@ func (f *Feed) Ack(context.Context) error {
 
 // Next is table.Feed's.
 func (f *Feed) Next(ctx context.Context, most int) ([]table.Change, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.next.Lock()
+	defer f.next.Unlock()
 	for {
 		if err := f.refresh(ctx); err != nil {
 			return nil, err
@@ -208,7 +210,9 @@ func (f *Feed) records(ctx context.Context, id string, s *shardState, most int) 
 		all = append(all, c)
 	}
 	if len(all) > 0 {
+		f.mu.Lock()
 		f.read[id] = all[len(all)-1].Seq
+		f.mu.Unlock()
 	}
 	s.iterator, s.ended = out.NextShardIterator, out.NextShardIterator == nil
 	return all, nil

@@ -200,6 +200,8 @@ type Feed struct {
 	t    *Table
 	name string
 
+	// next is held by Next, also while it waits; mu never for long, so that Ack needs not wait for the next change.
+	next sync.Mutex
 	mu   sync.Mutex
 	read position // behind what Next has returned
 }
@@ -209,11 +211,11 @@ var _ table.Feed = (*Feed)(nil)
 // Next is table.Feed's. What it returns is durable, although it may come of a write that did not wait for the disk: so an
 // outside effect can follow at once.
 func (f *Feed) Next(ctx context.Context, most int) ([]table.Change, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.next.Lock()
+	defer f.next.Unlock()
 	for {
 		grown := f.t.waitGrown()
-		changes, behind, err := f.t.changes(f.read, max(most, 1))
+		changes, behind, err := f.t.changes(f.position(), max(most, 1))
 		if err != nil {
 			return nil, fmt.Errorf("read the change log for %s: %w", f.name, err)
 		}
@@ -221,7 +223,9 @@ func (f *Feed) Next(ctx context.Context, most int) ([]table.Change, error) {
 			if err := f.t.db.Apply(ctx, true, func(*engine.Tx) error { return nil }); err != nil {
 				return nil, fmt.Errorf("read the change log for %s: %w", f.name, err)
 			}
+			f.mu.Lock()
 			f.read = behind
+			f.mu.Unlock()
 			return changes, nil
 		}
 		select {
@@ -230,6 +234,12 @@ func (f *Feed) Next(ctx context.Context, most int) ([]table.Change, error) {
 			return nil, fmt.Errorf("wait for changes for %s: %w", f.name, ctx.Err())
 		}
 	}
+}
+
+func (f *Feed) position() position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.read
 }
 
 // waitGrown is closed by the next change.
@@ -276,9 +286,7 @@ const shard = "log"
 
 // Ack is table.Feed's. It does not wait for the disk: after a power cut changes may come again.
 func (f *Feed) Ack(ctx context.Context) error {
-	f.mu.Lock()
-	p := f.read
-	f.mu.Unlock()
+	p := f.position()
 	err := f.t.db.Apply(ctx, false, func(tx *engine.Tx) error {
 		f.t.mu.Lock()
 		moved := f.t.readers[f.name].before(p)

@@ -156,7 +156,7 @@ func model(t *testing.T, h Harness) {
 }
 
 var expiryTests = []test{
-	{"TestFault66 an expired item counts as absent, for reading and writing", func(t *testing.T, h Harness) {
+	{"TestFault66_AnExpiredItemCountsAsAbsentForReadingAndWriting", func(t *testing.T, h Harness) {
 		i := item("p", "a", "old")
 		i.Expires = h.Clock.Now().Add(10 * time.Second)
 		write(t, h, table.Put(i, table.Absent))
@@ -338,7 +338,7 @@ var concurrencyTests = []test{
 }
 
 var lostTests = []test{
-	{"TestFault61 a write whose answer got lost counts once", func(t *testing.T, h Harness) {
+	{"TestFault61_AWriteWhoseAnswerGotLostCountsOnce", func(t *testing.T, h Harness) {
 		k, other := key("p", "a"), item("p", "b", "")
 		steps := [][]table.Op{
 			{table.Put(item("p", "a", "1"), table.Absent)},
