@@ -19,7 +19,7 @@ func (m *mail) fromDaemon() bool {
 	if len(m.from) > 0 {
 		local, _, _ := strings.Cut(m.from[0].address, "@")
 		for _, daemon := range []string{"mailer-daemon", "mailerdaemon", "mailer_daemon", "mail-daemon", "maildaemon", "postmaster", "poostmaster",
-			"mail.delivery", "maildelivery", "double-bounce", "mdaemon", "mailrouter", "bounce-notification", "microsoftexchange"} {
+			"mail.delivery", "maildelivery", "post_master", "mailerdeamon", "double-bounce", "mdaemon", "mailrouter", "bounce-notification", "microsoftexchange"} {
 			if strings.HasPrefix(local, daemon) {
 				return true
 			}
@@ -47,12 +47,26 @@ func (m *mail) looksBounced() bool {
 	if m.h.has("x-failed-recipients") {
 		return true
 	}
-	if !m.fromDaemon() {
-		return false
-	}
 	subject := strings.ToLower(m.subject)
+	if !m.fromDaemon() {
+		return m.returnsMail(subject)
+	}
 	return m.tree.root.params["report-type"] == "delivery-status" || containsAny(subject, bounceSubjects...) ||
 		containsAny(strings.ToLower(m.noticeText()), bouncePhrases...)
+}
+
+// returnsMail is for gateways that send bounces from an address like no-reply@: a machine's mark, the words in subject or text,
+// and a mail returned, all three. A courier's "delivery failed" returns none.
+func (m *mail) returnsMail(subject string) bool {
+	machine := len(m.from) > 0 && machineAddress(m.from[0].address) || strings.HasPrefix(token(m.h.raw("auto-submitted")), "auto-")
+	if !machine || m.h.has("list-id") {
+		return false
+	}
+	notice, rest := cutReturned(m.noticeText())
+	if rest == "" && m.reportParts().returned == nil {
+		return false
+	}
+	return containsAny(subject, bounceSubjects...) && containsAny(strings.ToLower(notice), bouncePhrases...)
 }
 
 // noticeText is what the report says to people, with what it returns of the mail when that stands in the same part.

@@ -184,6 +184,9 @@ func headingAt(lines []line, i int) (length int, rest bool, glued int) {
 	if n := headerBlock(lines, i); n > 0 {
 		return n, true, -1
 	}
+	if n := ruledBlock(lines, i); n > 0 {
+		return n, true, -1
+	}
 	if at := gluedAttribution(lines[i].text); at > 0 && quoteFollows(lines, i+1) {
 		return 1, false, at
 	}
@@ -269,6 +272,27 @@ func headerBlock(lines []line, i int) int {
 	return last - i + 1
 }
 
+// ruledBlock is headerBlock for the languages that headerNames does not have: below a drawn line, three or more lines like
+// "Word: value", with an address or a year among them.
+func ruledBlock(lines []line, i int) int {
+	if !lines[i].rule && (i == 0 || !isRule(strings.TrimSpace(lines[i-1].text))) {
+		return 0
+	}
+	n, mail := 0, false
+	for ; i+n < len(lines) && n < 8; n++ {
+		s := strings.Trim(lines[i+n].text, "* \t>")
+		end := strings.IndexAny(s, ":：")
+		if end <= 0 || end > 40 || strings.Count(s[:end], " ") > 2 || end+1 == len(s) && n == 0 {
+			break
+		}
+		mail = mail || strings.Contains(s, "@") || strings.Contains(s, " 20")
+	}
+	if n < 3 || !mail {
+		return 0
+	}
+	return n
+}
+
 // continues says that a line may be the folded rest of a header: addresses, or short.
 func continues(s string) bool { return strings.Contains(s, "@") || strings.HasPrefix(s, "<") }
 
@@ -284,7 +308,7 @@ func headerName(s string) (name, value string) {
 	return headerNames[key], strings.TrimSpace(s[end+size:])
 }
 
-// isAttributionAt is attributionAt for lines of HTML that may carry a quote sign already.
+// isAttributionAt says that a heading starts at the line, in HTML whose quotations have no signs yet.
 func isAttributionAt(lines []line, i int) bool { return attributionAt(lines, i) > 0 }
 
 // attributionAt says how many lines at i are one heading like "On Monday Maija <maija@x.example> wrote:", or 0.
@@ -292,7 +316,7 @@ func attributionAt(lines []line, i int) int {
 	var joined strings.Builder
 	for n := 0; n < 4 && i+n < len(lines); n++ {
 		s := strings.TrimSpace(lines[i+n].text)
-		if s == "" || n > 0 && lines[i+n].quoted != lines[i].quoted {
+		if s == "" || n > 0 && (lines[i+n].quoted != lines[i].quoted || !opensAttribution(lines[i].text)) {
 			return 0
 		}
 		if n > 0 {
@@ -302,46 +326,61 @@ func attributionAt(lines []line, i int) int {
 		if joined.Len() > 500 {
 			return 0
 		}
-		if n > 0 && !opensAttribution(lines[i].text) {
-			return 0
-		}
-		if isAttribution(joined.String()) {
+		switch attribution(joined.String()) {
+		case certain:
 			return n + 1
+		case likely: // a quotation below settles it
+			if quoteFollows(lines, i+n+1) {
+				return n + 1
+			}
 		}
 	}
 	return 0
 }
 
-// isAttribution says that one line names who wrote what follows: a verb of writing, and a date or an address.
-func isAttribution(s string) bool {
-	s = strings.Trim(s, "->_*—– \t\u00a0")
+// certainty is how sure it is that a line is the heading of a quotation.
+type certainty int
+
+const (
+	unlikely certainty = iota
+	likely
+	certain
+)
+
+// attribution judges one line: does it name who wrote what follows? A verb of writing, a date and an address make it so.
+// Gmail in Japanese, Russian and Hebrew leaves the verb out.
+func attribution(s string) certainty {
+	dashed := strings.HasPrefix(s, "---") && strings.HasSuffix(s, "---")
+	s = strings.Trim(s, "->_*—– \t\u00a0\u200e\u200f\u202a\u202b\u202c")
 	colon := strings.HasSuffix(s, ":") || strings.HasSuffix(s, "：")
 	if len(s) < 8 || len(s) > 500 {
-		return false
+		return unlikely
 	}
 	opened := opensAttribution(s)
 	if !colon && !opened {
-		return false
+		return unlikely
 	}
-	lower := strings.ToLower(strings.TrimRight(s, ":： "))
-	dated, addressed := hasDate(lower), strings.Contains(lower, "@")
-	if !dated && !addressed {
-		return false
-	}
+	lower := strings.ToLower(strings.TrimRight(s, ":： \u00a0\u200e\u200f"))
+	dated, addressed, clock := hasDate(lower), strings.Contains(lower, "@"), hasClock(lower)
 	at, verb := writingVerb(lower)
 	if at < 0 {
-		return false
+		if colon && opened && dated && clock && addressed && strings.HasSuffix(strings.TrimRight(lower, "\u202c\u200f\u202a"), ">") {
+			return certain
+		}
+		return unlikely
 	}
 	atEnd := at+len(verb) >= len(lower)-1
 	switch {
-	case colon && opened:
-		return dated || addressed
-	case colon && atEnd:
-		return dated && addressed || dated && len(lower) < 120
-	case colon:
-		return dated && addressed
+	case colon && opened && (dated || addressed), colon && dashed:
+		return certain
+	case colon && dated && (addressed || clock && len(lower) < 120 || atEnd && len(lower) < 120):
+		return certain
+	case colon && atEnd && len(lower) < 120:
+		return likely
+	case !colon && atEnd && opened && dated && (addressed || clock):
+		return certain
 	}
-	return atEnd && opened && dated && (addressed || hasClock(lower))
+	return unlikely
 }
 
 // writingVerb finds the verb as a word of its own: the last one in the line.
@@ -410,7 +449,7 @@ func gluedAttribution(s string) int {
 		return -1
 	}
 	for _, opener := range []string{" On ", "-On ", " Am ", " Le ", " Den ", " El ", " Il ", " Op "} {
-		if at := strings.LastIndex(s, opener); at > 0 && isAttribution(s[at+1:]) {
+		if at := strings.LastIndex(s, opener); at > 0 && attribution(s[at+1:]) == certain {
 			return at + 1
 		}
 	}

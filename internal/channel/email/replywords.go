@@ -10,7 +10,7 @@ var writingVerbs = []string{
 	"escreveu", "napsal(a)", "napsal", "írta", "ezt írta", "kirjutas", "rakstīja", "rašė", "написал(а)", "написал", "написала",
 	"пишет", "написав", "пише", "yazdı", "şunu yazdı", "έγραψε", "a scris", "napísal(a)", "napísal", "je napisao", "je napisal", "napisao/la",
 	"skrifaði", "va escriure", "đã viết", "menulis", "写道", "寫道", "のメッセージ", "は書きました", "님이 작성", "작성", "כתב", "كتب",
-	"sent", "said",
+	"เขียนว่า", "napisala", "napisao je", "написа", "је написао", "je písal", "schrieb folgendes", "kirjoitti seuraavaa", "a répondu",
 }
 
 // attributionOpeners begin such a heading.
@@ -24,7 +24,8 @@ var attributionOpeners = wordSet(
 	"mo", "di", "mi", "do", "fr", "sa", "so", "montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag",
 	"lun", "mar", "mer", "jeu", "ven", "sam", "dim", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche",
 	"mié", "jue", "vie", "sáb", "dom", "gio", "pn", "wt", "śr", "czw", "pt", "sob", "niedz", "пн", "вт", "ср", "чт", "пт", "сб", "вс",
-	"viestissä", "lähettäjä",
+	"viestissä", "lähettäjä", "pon", "po", "út", "čt", "pá", "so", "ne", "în", "kuupäev", "pada", "στις", "dátum", "бтв", "seg", "ter", "qua", "qui", "sex",
+	"בתאריך", "في", "ons", "tirs", "tors", "ti", "ezt",
 )
 
 // originalMessage is what stands between dashes above a quoted or forwarded mail.

@@ -221,6 +221,20 @@ func TestFault40_LineBreaksNeverLeaveTheirHeader(t *testing.T) {
 	}
 }
 
+func TestFault40_TheLastGateBeforeTheHeaderLetsNoLineBreakThrough(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	writeField(&b, "X-Test", []string{"a\r\nBcc: b", "c\nd", "e\rf\x00\u0085"})
+	if got := b.String(); got != "X-Test: aBcc: b cd ef\r\n" {
+		t.Errorf("%q", got)
+	}
+	for _, id := range []string{"", "a>b@c", "<a@b", "a b@c", "a@b\r\n", "ä@b", strings.Repeat("x", 300)} {
+		if isMessageID(id) {
+			t.Errorf("%q is taken for a Message-ID", id)
+		}
+	}
+}
+
 func TestSubjectSaysReOnceAndNamesTheCaseOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -84,7 +84,8 @@ const sesTop = "Return-Path: <b@world.example>\r\nReceived: from mx.world.exampl
 func TestOnlyTheResultsThatSESWroteItselfAreRead(t *testing.T) {
 	t.Parallel()
 	pass := "Authentication-Results: amazonses.com; spf=pass client-ip=1; envelope-from=b@world.example; dkim=pass header.i=@world.example; dmarc=pass header.from=world.example;\r\n"
-	fail := "Authentication-Results: amazonses.com;\r\n spf=fail (a; dmarc=pass \\) x; dmarc=pass) client-ip=1;\r\n dkim=none; dmarc=fail header.from=world.example;\r\n"
+	fail := "Authentication-Results: amazonses.com;\r\n spf=fail (a; dmarc=pass \\) x; dmarc=pass) client-ip=1;\r\n dkim=none; dmarc=fail (x; dmarc=pass) header.from=world.example;\r\n"
+	forgedHop := "Received: from a by inbound-smtp.eu-west-1.amazonaws.com\r\n"
 	for _, c := range []struct {
 		name, header, dmarc, spf string
 		found                    bool
@@ -93,10 +94,11 @@ func TestOnlyTheResultsThatSESWroteItselfAreRead(t *testing.T) {
 		{"its own above a forged one", sesTop + fail + pass, "FAIL", "FAIL", true},
 		{"a forged one without its own", pass, "", "", false},
 		{"a forged one below another server's Received", sesTop + "Received: from a by b\r\n" + pass, "", "", false},
+		{"a forged one below a forged Received", sesTop + forgedHop + pass, "", "", false},
 		{"a forged one above everything", "Received: from a by b\r\n" + pass, "", "", false},
 		{"another server's", sesTop + "Authentication-Results: mx.google.com; dmarc=pass\r\n" + pass, "", "", false},
 		{"a name that only starts alike", sesTop + "Authentication-Results: amazonses.com.evil.example; dmarc=pass\r\n", "", "", false},
-		{"in quotes", sesTop + "Authentication-Results: amazonses.com; spf=fail reason=\"x; dmarc=pass\"; dmarc=fail\r\n", "FAIL", "FAIL", true},
+		{"in quotes", sesTop + "Authentication-Results: amazonses.com; spf=fail; dmarc=fail reason=\"x; dmarc=pass\"\r\n", "FAIL", "FAIL", true},
 	} {
 		var m channel.Mail
 		found := AuthenticationResults([]byte(c.header+"From: maija@world.example\r\n\r\n"+pass), &m)
