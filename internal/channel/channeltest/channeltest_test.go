@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
@@ -144,6 +145,31 @@ func TestEachWayOfBeingWrongIsCaught(t *testing.T) {
 		problems := strings.Join(everyCheck(broken.a), "\n")
 		if !strings.Contains(problems, broken.says) {
 			t.Errorf("a channel that %s passes: want a problem with %q, got:\n%.500s", what, broken.says, problems)
+		}
+	}
+}
+
+func TestARefusalOfTheWrongKindOrWithSecretsIsCaught(t *testing.T) {
+	t.Parallel()
+	o := Options{Secrets: map[string][]string{"key": {"the-secret"}}, Send: &Send{Outbound: msg.Outbound{To: msg.Address{Value: "358401234567"}, Text: "Katson heti"}}}
+	want := Answer{Name: "limited", Want: fault.Retry, Code: "rate_limited", AtLeast: time.Minute}
+	for what, c := range map[string]struct {
+		err  error
+		says string
+	}{
+		"sound":             {fault.RetryAfter(time.Minute, "rate_limited", "wait"), ""},
+		"no error":          {nil, "got no error"},
+		"untyped":           {errors.New("wait"), "want retry, got internal"},
+		"another code":      {fault.RetryAfter(time.Minute, "slow", "wait"), "want code"},
+		"no wait":           {fault.RetryAfter(time.Second, "rate_limited", "wait"), "want a wait"},
+		"holds the secret":  {fault.RetryAfter(time.Minute, "rate_limited", "the-secret"), "repeats a secret"},
+		"holds the address": {fault.RetryAfter(time.Minute, "rate_limited", "to 358401234567"), "repeats a secret"},
+		"holds the text":    {fault.RetryAfter(time.Minute, "rate_limited", "say Katson heti"), "repeats a secret"},
+	} {
+		var problems []string
+		checkRefusal(o, want, c.err, func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) })
+		if got := strings.Join(problems, "; "); (got == "") != (c.says == "") || !strings.Contains(got, c.says) {
+			t.Errorf("%s: want a problem with %q, got %q", what, c.says, got)
 		}
 	}
 }

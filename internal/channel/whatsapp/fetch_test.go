@@ -167,6 +167,29 @@ func TestFault29_CredentialsDoNotFollowARedirect(t *testing.T) {
 	}
 }
 
+// A trusted host that redirects to itself gets the token once: who wrote the redirect is not known.
+func TestFault29_NotEvenToTheSameHostAcrossARedirect(t *testing.T) {
+	t.Parallel()
+	var given []string
+	graph := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given = append(given, r.Header.Get("Authorization"))
+		if r.URL.Path == "/start" {
+			http.Redirect(w, r, "/file", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, "jpeg bytes")
+	}))
+	defer graph.Close()
+	conn := channel.Conn{HTTP: graph.Client(), Account: &channel.Account{ID: "main",
+		Settings: map[string]string{"api_base": graph.URL}, Secrets: map[string][]string{"access_token": {token}}}}
+	if data, err := fetch(t, conn, msg.Media{URL: graph.URL + "/start"}); err != nil || data != "jpeg bytes" {
+		t.Errorf("want the file, got %q, %v", data, err)
+	}
+	if len(given) != 2 || given[0] != "Bearer "+token || given[1] != "" {
+		t.Errorf("the calls were given %q, want the token in the first only", given)
+	}
+}
+
 func TestFault29_OnlyTheListedHostsOverHTTPSAreGivenCredentials(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[string]bool{
