@@ -5,9 +5,12 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/channel/form"
+	"github.com/aikajana/aikajana/internal/msg"
 )
 
 func TestNoLanguageLacksAWordAndAllUseTheSameVerbs(t *testing.T) {
@@ -111,6 +114,29 @@ func TestStyleKeepsItsContrastInLightAndDark(t *testing.T) {
 			if got := contrast(front, back); !known || !also || got < pair.least {
 				t.Errorf("%s: %s on %s has %.2f, want %.1f", mode, pair.front, pair.back, got, pair.least)
 			}
+		}
+	}
+}
+
+func TestTokenIsGoodForOneAccountAndKeyOnly(t *testing.T) {
+	t.Parallel()
+	key, now := []byte("0123456789abcdef0123456789abcdef"), msg.Time(1795348800000)
+	token := sign(key, "main", "id-12345678", now)
+	later := now.Add(5 * time.Second)
+	if id, p := check(key, "main", token, later, time.Second, time.Hour); id != "id-12345678" || p != proofGood {
+		t.Errorf("its own: %q, %v", id, p)
+	}
+	for name, got := range map[string]func() (string, proof){
+		"another account": func() (string, proof) { return check(key, "mai", token, later, time.Second, time.Hour) },
+		"another key": func() (string, proof) {
+			return check([]byte("another-key-another-key-another-"), "main", token, later, time.Second, time.Hour)
+		},
+		"another ID": func() (string, proof) {
+			return check(key, "main", strings.Replace(token, "id-1", "id-2", 1), later, time.Second, time.Hour)
+		},
+	} {
+		if id, p := got(); id != "" || p != proofWrong {
+			t.Errorf("%s: %q, %v", name, id, p)
 		}
 	}
 }

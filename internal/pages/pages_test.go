@@ -248,6 +248,9 @@ func TestSetupLinkWorksOnceAndThePasswordIsNeverShown(t *testing.T) {
 			t.Errorf("the page holds the password %q", password)
 		}
 	}
+	if got := b.post("/setup/wrong-token", url.Values{"password": {"short"}}); got.StatusCode != http.StatusNotFound {
+		t.Errorf("a wrong link learns the rules of passwords: %d", got.StatusCode)
+	}
 	if got := b.post("/setup/wrong-token", url.Values{"password": {good}, "again": {good}}); got.StatusCode != http.StatusNotFound || d.choice != nil {
 		t.Errorf("a wrong link: %d", got.StatusCode)
 	}
