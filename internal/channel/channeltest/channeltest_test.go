@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // toy is a channel as small as one can be; its fields break it in one way each.
 type toy struct {
 	panics, forgets, dropsRest, impure, badKind, leaks, trustsEmpty bool
-	calls                                                           *int
+	calls                                                           *atomic.Int32
 }
 
 func (toy) Info() channel.Info {
@@ -55,8 +56,7 @@ func (a toy) Parse(e channel.Envelope) ([]msg.Event, error) {
 			continue
 		}
 		if a.impure {
-			*a.calls++
-			item.Text += fmt.Sprint(*a.calls)
+			item.Text += fmt.Sprint(a.calls.Add(1))
 		}
 		event := msg.Event{
 			Channel: e.Channel, Account: e.Account, ID: item.ID, Kind: msg.KindMessage, Direction: msg.In, Thread: item.From,
@@ -129,7 +129,7 @@ func TestASoundChannelPasses(t *testing.T) {
 
 func TestEachWayOfBeingWrongIsCaught(t *testing.T) {
 	t.Parallel()
-	calls := 0
+	var calls atomic.Int32
 	for what, broken := range map[string]struct {
 		a    toy
 		says string
