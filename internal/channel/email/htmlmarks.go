@@ -48,7 +48,7 @@ func isSignature(a attributes) bool {
 
 // marksQuotes says cheaply whether it is worth reading the HTML of a mail for its marks.
 func marksQuotes(source string) bool {
-	return containsAny(source, "type=\"cite", "type=cite", "type=3D\"cite", "gmail_quote", "divRplyFwdMsg", "moz-cite", "yahoo_quoted",
+	return containsAny(source, "type=\"cite", "type=cite", "type=3D\"cite", "gmail_quote", "divRplyFwdMsg", "moz-cite", "moz-forward", "yahoo_quoted",
 		"protonmail_quote", "tutanota_quote", "appendonsend", "stopSpelling", "border-top:solid", "border-top: ", "border-left:", "border-left: ",
 		"OLK_SRC_BODY", "reference-message", "zwchr", "<blockquote", "<BLOCKQUOTE", "messageReplySection", "_originalContent", "<hr", "<HR",
 		"__QUOTED_TEXT__", "quoted_text", "border-top-style", "reply-intro", "replybody")

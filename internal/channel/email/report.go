@@ -383,8 +383,8 @@ func replyCode(s string) string {
 		if s[i] != '4' && s[i] != '5' || !isDigit(s[i+1]) || s[i+1] > '5' || !isDigit(s[i+2]) {
 			continue
 		}
-		before := i == 0 || strings.IndexByte(" \t:;(['\"#-<", s[i-1]) >= 0
-		after := i+3 == len(s) || strings.IndexByte(" \t-:;)]'\".,#>", s[i+3]) >= 0 && !(s[i+3] == '.' && i+4 < len(s) && isDigit(s[i+4]))
+		before := i == 0 || strings.IndexByte(" \t\n:;(['\"#-<", s[i-1]) >= 0
+		after := i+3 == len(s) || strings.IndexByte(" \t\n-:;)]'\".,#>", s[i+3]) >= 0 && !(s[i+3] == '.' && i+4 < len(s) && isDigit(s[i+4]))
 		if before && after {
 			return s[i : i+3]
 		}
