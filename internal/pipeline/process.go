@@ -112,8 +112,9 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 		return err
 	}
 	for i := range events {
-		in := store.Incoming{Event: events[i], Scope: scope(&info, account), ReceivedAt: e.ReceivedAt, Envelope: e.ID, Raw: raw, RawBlob: rawBlob}
+		in := store.Incoming{Event: events[i], Scope: scope(&info, account), ReceivedAt: e.ReceivedAt, Envelope: e.ID, Place: i, Raw: raw, RawBlob: rawBlob}
 		in.Event.Account = account.ID
+		expectFiles(in.Event.Message)
 		owner := account
 		if s := events[i].Scope; s != "" && s != in.Scope {
 			if owner, err = p.accounts.byScope(ctx, &info, s); err != nil {
@@ -183,6 +184,18 @@ func (p *Pipeline) keepRaw(ctx context.Context, e *channel.Envelope, events []ms
 		return nil, "", fmt.Errorf("keep the raw input of envelope %s: %w", e.ID, err)
 	}
 	return nil, key, nil
+}
+
+// expectFiles marks files as on their way, so that a placeholder is shown from the first moment.
+func expectFiles(m *msg.Message) {
+	if m == nil {
+		return
+	}
+	for i := range m.Parts {
+		if m.Parts[i].Media != nil && m.Parts[i].Media.State == "" {
+			m.Parts[i].Media.State = msg.MediaWaiting
+		}
+	}
 }
 
 func hasMedia(ev msg.Event) bool {

@@ -17,7 +17,8 @@ import (
 //
 //	customer  26 characters: HMAC(kind, address, generation)
 //	case      <customer>-k<13>: hash of the event that opened it; <customer>-m<13> when an undone merge made it
-//	entry     <customer>-e<time, 9 digits in base 36><13>: hash of the event, so that two workers agree
+//	entry     <customer>-e<time><received><place><13>: when it happened, when we got it (9 digits in base 36 each), its place
+//	          in the envelope (3 digits), and the hash of the event. Two workers on one envelope agree.
 //
 // A case and an entry name their partition, so that finding one needs no index. To everybody outside this file the IDs are
 // opaque. Times in keys are milliseconds in fixed width, so that bytes sort as time does.
@@ -46,21 +47,31 @@ func (s *Store) customerID(a msg.Address, generation int) string {
 	return s.hash("customer", a.Kind, a.Value, strconv.Itoa(generation))
 }
 
-func entryID(customer string, sort msg.Time, hash string) string {
-	return customer + "-e" + base36(sort) + hash
+// entryID names an entry. Messengers tell time in seconds, so many entries have the same: those stand in the order in which
+// they were received, and as their envelope tells them.
+func entryID(customer string, sort, received msg.Time, place int, hash string) string {
+	return customer + "-e" + base36(sort) + base36(received) + digits36(int64(min(place, maxPlace)), placeLen) + hash
 }
 
+const (
+	placeLen = 3
+	maxPlace = 36*36*36 - 1
+	tailLen  = 9 + placeLen + 13
+)
+
 // base36 is a time in nine digits: enough until the year 5188.
-func base36(t msg.Time) string {
-	d := strconv.FormatInt(max(int64(t), 0), 36)
-	return strings.Repeat("0", max(0, 9-len(d))) + d
+func base36(t msg.Time) string { return digits36(max(int64(t), 0), 9) }
+
+func digits36(n int64, width int) string {
+	d := strconv.FormatInt(n, 36)
+	return strings.Repeat("0", max(0, width-len(d))) + d
 }
 
 const customerLen = 26
 
 // entryKey finds an entry by its ID.
 func entryKey(id string) (table.Key, error) {
-	if len(id) != customerLen+2+9+13 || id[customerLen:customerLen+2] != "-e" || !plain(id) {
+	if len(id) != customerLen+2+9+tailLen || id[customerLen:customerLen+2] != "-e" || !plain(id) {
 		return table.Key{}, missing("entry", id)
 	}
 	at, err := strconv.ParseInt(id[customerLen+2:customerLen+11], 36, 64)

@@ -73,7 +73,7 @@ func Contribution(item *table.Item) (AccountKey, Counts, error) {
 			return "", Counts{}, damaged(item.Key, err)
 		}
 		return AccountOf(e.Channel, e.Account), Counts{Stored: int64(e.Applied), Duplicate: int64(e.Seen)}, nil
-	case strings.HasPrefix(item.PK, "Q#"):
+	case strings.HasPrefix(item.PK, "Q#") && item.PK != quarantineDays:
 		var q Quarantined
 		if err := json.Unmarshal(item.Body, &q); err != nil {
 			return "", Counts{}, damaged(item.Key, err)

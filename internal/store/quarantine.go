@@ -43,6 +43,9 @@ func (q *Quarantined) counts() bool { return !q.Refused && q.Replayed.IsZero() }
 // QuarantineFor is how long an input stays; the raw mail itself may be kept longer elsewhere.
 const QuarantineFor = 90 * 24 * time.Hour
 
+// quarantineDays lists the days on which anything came into quarantine.
+const quarantineDays = "Q#days"
+
 func quarantineKey(id string) (table.Key, error) {
 	day, rest, ok := strings.Cut(id, "-")
 	if !ok || len(day) != 8 || len(rest) != 26 || !plain(id) {
@@ -71,7 +74,7 @@ func (s *Store) Quarantine(ctx context.Context, q Quarantined, place int) (strin
 			}
 			return nil
 		}
-		days := table.Key{PK: "Q#days", SK: day}
+		days := table.Key{PK: quarantineDays, SK: day}
 		known, err := load[pointer](u, days)
 		if err != nil {
 			return err
@@ -88,7 +91,7 @@ func (s *Store) Quarantine(ctx context.Context, q Quarantined, place int) (strin
 
 // QuarantineList lists what is in quarantine, newest day first, without the raw inputs. Next continues.
 func (s *Store) QuarantineList(ctx context.Context, p Page, all bool) (list []*Quarantined, next string, err error) {
-	days, err := s.table.Query(ctx, table.Query{PK: "Q#days", Desc: true})
+	days, err := s.table.Query(ctx, table.Query{PK: quarantineDays, Desc: true})
 	if err != nil {
 		return nil, "", fmt.Errorf("list quarantine: %w", err)
 	}
@@ -179,7 +182,7 @@ func (s *Store) Orphans(ctx context.Context, k table.Key) (int, error) {
 			return err
 		}
 		day := s.now().Time().Format("20060102")
-		days := table.Key{PK: "Q#days", SK: day}
+		days := table.Key{PK: quarantineDays, SK: day}
 		if known, err := load[pointer](u, days); err != nil {
 			return err
 		} else if known == nil {

@@ -21,6 +21,8 @@ type Incoming struct {
 	// Scope is the provider's own ID of the account: external IDs are unique within it.
 	Scope      string
 	ReceivedAt msg.Time
+	// Place is the event's place in its envelope: among events of the same time it decides the order.
+	Place int
 	// Envelope names the raw input. Raw is the event's part of it, compressed, when small; RawBlob where it lies otherwise.
 	Envelope string
 	Raw      []byte
@@ -252,7 +254,7 @@ func (u *unit) place(in *Incoming) (*entryRecord, error) {
 	}
 	now := u.s.now()
 	sort := timeline.SortTime(ev.Time, in.ReceivedAt, in.Rules.Asserted)
-	id := entryID(who.Customer.Customer, sort, u.s.short("entry", ev.Channel, in.Scope, objectID(ev)))
+	id := entryID(who.Customer.Customer, sort, in.ReceivedAt, in.Place, u.s.short("entry", ev.Channel, in.Scope, objectID(ev)))
 	e := &entryRecord{timeline.Entry{
 		Event: *ev, Entry: id, Customer: who.Customer.Customer, Sort: sort, ReceivedAt: in.ReceivedAt, StoredAt: now, ChangedAt: now,
 		State: msg.Received, Raw: in.Raw, RawBlob: in.RawBlob, Envelope: in.Envelope,
