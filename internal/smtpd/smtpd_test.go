@@ -123,6 +123,9 @@ func (l *line) write(s string) {
 func (l *line) reply() string {
 	l.t.Helper()
 	code, text, err := l.text.ReadResponse(0)
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		l.t.Fatal("no answer came, and the connection was not closed")
+	}
 	if _, refused := errors.AsType[*textproto.Error](err); err != nil && !refused {
 		return "closed"
 	}

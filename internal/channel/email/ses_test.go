@@ -84,7 +84,7 @@ const sesTop = "Return-Path: <b@world.example>\r\nReceived: from mx.world.exampl
 func TestOnlyTheResultsThatSESWroteItselfAreRead(t *testing.T) {
 	t.Parallel()
 	pass := "Authentication-Results: amazonses.com; spf=pass client-ip=1; envelope-from=b@world.example; dkim=pass header.i=@world.example; dmarc=pass header.from=world.example;\r\n"
-	fail := "Authentication-Results: amazonses.com;\r\n spf=fail (a; dmarc=pass \\) x; dmarc=pass) client-ip=1;\r\n dkim=none; dmarc=fail (x; dmarc=pass) header.from=world.example;\r\n"
+	fail := "Authentication-Results: amazonses.com;\r\n spf=fail (a; dmarc=pass \\) x; dmarc=pass) client-ip=1;\r\n dkim=none; dmarc=fail (x; dmarc=pass ; y) header.from=world.example;\r\n"
 	forgedHop := "Received: from a by inbound-smtp.eu-west-1.amazonaws.com\r\n"
 	for _, c := range []struct {
 		name, header, dmarc, spf string
