@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/idna"
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
@@ -161,7 +164,7 @@ func sender(s Submission, id string) (msg.Address, []msg.Field) {
 }
 
 // NormalEmail is the address by which equal typed addresses are known as equal, and whether what was typed is one at all: a
-// bare addr-spec of RFC 5322, in lower case, at most [MaxEmail] bytes. People's telephones write their addresses with a capital.
+// bare addr-spec of RFC 5322, in lower case, its domain in ASCII, at most [MaxEmail] bytes. People's telephones write their addresses with a capital.
 func NormalEmail(typed string) (string, bool) {
 	typed = strings.TrimSpace(typed)
 	if typed == "" || len(typed) > MaxEmail || strings.ContainsAny(typed, "<>\r\n") {
@@ -172,10 +175,15 @@ func NormalEmail(typed string) (string, bool) {
 		return "", false
 	}
 	at := strings.LastIndexByte(a.Address, '@')
-	if domain := a.Address[at+1:]; !strings.Contains(domain, ".") || strings.HasPrefix(domain, "[") {
+	local, domain := norm.NFC.String(strings.ToLower(a.Address[:at])), strings.ToLower(a.Address[at+1:])
+	if !strings.Contains(domain, ".") || strings.HasPrefix(domain, "[") {
 		return "", false
 	}
-	return strings.ToLower(a.Address), true
+	// As mail writes it, so that the desk can suggest that this is who writes by mail (RFC 5891 section 5).
+	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+		domain = ascii
+	}
+	return local + "@" + domain, true
 }
 
 // NormalPhone is the number without what people put between digits, and whether what was typed can be a number: 5 to 15
