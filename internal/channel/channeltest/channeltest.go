@@ -83,7 +83,7 @@ func Run(t *testing.T, a channel.Adapter, o Options) {
 	}
 	t.Run("Golden", func(t *testing.T) {
 		for _, f := range fixtures {
-			t.Run(f.Case, func(t *testing.T) { t.Parallel(); golden(t, a, o, f) })
+			t.Run(f.Case, func(t *testing.T) { t.Parallel(); golden(t, a, f) })
 		}
 	})
 	t.Run("Contract", func(t *testing.T) {
@@ -102,11 +102,11 @@ func Run(t *testing.T, a channel.Adapter, o Options) {
 	}
 }
 
-// Parse is adapter.Parse with a panic turned into a problem, for tests that want to go on.
-func Parse(a channel.Adapter, e channel.Envelope) (events []msg.Event, err error, panicked any) {
+// parse is adapter.Parse with a panic turned into a value.
+func parse(a channel.Adapter, e channel.Envelope) (events []msg.Event, panicked any, err error) {
 	defer func() { panicked = recover() }()
 	events, err = a.Parse(e)
-	return events, err, nil
+	return events, nil, err
 }
 
 // report is t.Errorf, or whatever collects problems when the checks themselves are under test.

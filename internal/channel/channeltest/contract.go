@@ -95,7 +95,7 @@ func checkSetting(s channel.Setting, problem report) {
 func checkParse(a channel.Adapter, o Options, f Fixture, problem report) {
 	envelope := f.Envelope()
 	before := snapshot(envelope)
-	events, err, panicked := Parse(a, envelope)
+	events, panicked, err := parse(a, envelope)
 	if panicked != nil {
 		problem("Parse panicked: %v", panicked)
 		return
@@ -108,7 +108,7 @@ func checkParse(a channel.Adapter, o Options, f Fixture, problem report) {
 	outcomes := make([]string, 8)
 	for i := range outcomes {
 		group.Go(func() {
-			events, err, panicked := Parse(a, envelope)
+			events, panicked, err := parse(a, envelope)
 			outcomes[i] = outcome(events, err) + fmt.Sprint(panicked)
 		})
 	}
@@ -122,7 +122,7 @@ func checkParse(a channel.Adapter, o Options, f Fixture, problem report) {
 	// A later receipt of the same bytes is a redelivery: what happened is still the same.
 	later := f.Envelope()
 	later.ID, later.ReceivedAt = "env-later", later.ReceivedAt.Add(time.Hour)
-	redelivered, _, _ := Parse(a, later)
+	redelivered, _, _ := parse(a, later)
 	if !slices.Equal(keys(events), keys(redelivered)) {
 		problem("a redelivery of the same bytes has other dedupe keys:\n%q\n%q", keys(events), keys(redelivered))
 	}
@@ -307,7 +307,7 @@ func checkUnknown(a channel.Adapter, o Options, fixtures []Fixture, problem repo
 			problem("Options.Unknown names the case %q, which is not there", name)
 			continue
 		}
-		events, err, _ := Parse(a, fixtures[at].Envelope())
+		events, _, err := parse(a, fixtures[at].Envelope())
 		kept := slices.ContainsFunc(events, func(e msg.Event) bool {
 			return e.Message != nil && slices.ContainsFunc(e.Message.Parts, func(p msg.Part) bool {
 				return p.Kind == msg.PartRaw && p.Text != "" && len(p.Raw) > 0

@@ -16,9 +16,9 @@ import (
 )
 
 // golden compares what becomes of one fixture with its .events.json and .err, or rewrites them.
-func golden(t *testing.T, a channel.Adapter, o Options, f Fixture) {
+func golden(t *testing.T, a channel.Adapter, f Fixture) {
 	t.Helper()
-	events, err, panicked := Parse(a, f.Envelope())
+	events, panicked, err := parse(a, f.Envelope())
 	if panicked != nil {
 		t.Fatalf("Parse panicked: %v", panicked)
 	}
@@ -84,7 +84,7 @@ func write(t *testing.T, path, content string) {
 	if content == "" {
 		err = os.Remove(path)
 	} else {
-		err = os.WriteFile(path, []byte(content), 0o644)
+		err = os.WriteFile(path, []byte(content), 0o600)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)

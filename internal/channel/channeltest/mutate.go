@@ -68,7 +68,7 @@ func checkMutations(a channel.Adapter, o Options, fixtures []Fixture, problem re
 
 // checkBroken holds Parse to what must be true of any bytes at all.
 func checkBroken(a channel.Adapter, o Options, e channel.Envelope, problem report) {
-	events, err, panicked := Parse(a, e)
+	events, panicked, err := parse(a, e)
 	if panicked != nil {
 		problem("Parse panicked: %v\n%q", panicked, clip(e.Body))
 		return
@@ -127,7 +127,7 @@ func identify(a channel.Adapter, f Fixture, root any, problem report) result {
 		return result{}
 	}
 	e.Body = body
-	events, err, panicked := Parse(a, e)
+	events, panicked, err := parse(a, e)
 	if panicked != nil {
 		problem("Parse panicked: %v\n%q", panicked, clip(body))
 	}

@@ -422,7 +422,7 @@ func (e wireError) describe() string {
 	if words == "" {
 		words = e.Message
 	}
-	return strings.TrimSpace("error " + string(printable(string(e.Code))) + " " + string(printable(words)))
+	return strings.TrimSpace("error " + printable(string(e.Code)) + " " + printable(words))
 }
 
 // printable makes a provider's word fit for a one-line detail.

@@ -119,7 +119,6 @@ func TestTheWaitAfterAPairLimitGrowsWithTheAttemptsAndFollowsRetryAfter(t *testi
 	defer server.Close()
 	_, conn := desk(t, fake.Options{})
 	conn.Account.Settings["api_base"] = server.URL
-	last := time.Duration(0)
 	for attempt, want := range []time.Duration{1: 6 * time.Second, 2: 16 * time.Second, 3: 64 * time.Second} {
 		if want == 0 {
 			continue
@@ -127,8 +126,8 @@ func TestTheWaitAfterAPairLimitGrowsWithTheAttemptsAndFollowsRetryAfter(t *testi
 		o := out(msg.Address{Kind: "whatsapp.phone", Value: "358401234567"}, "")
 		o.Attempt = attempt
 		_, err := whatsapp.Adapter{}.Send(t.Context(), conn, o)
-		if last = fault.After(err); last != want {
-			t.Errorf("attempt %d: want a wait of %s, got %s (%v)", attempt, want, last, err)
+		if got := fault.After(err); got != want {
+			t.Errorf("attempt %d: want a wait of %s, got %s (%v)", attempt, want, got, err)
 		}
 	}
 	header = "600"

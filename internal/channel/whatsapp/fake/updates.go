@@ -71,7 +71,7 @@ func (p *Provider) Text(from Person, text string) Update {
 	return p.message(from, "text", object{"body": text})
 }
 
-// Image, Video, Voice, Audio, Document and Sticker send a file that AddMedia keeps. An empty caption is left out.
+// Image is a picture: a file that AddMedia keeps. An empty caption is left out.
 func (p *Provider) Image(from Person, media, caption string) Update {
 	return p.message(from, "image", p.content(media, caption, nil))
 }
