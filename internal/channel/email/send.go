@@ -298,7 +298,7 @@ func writeField(b *bytes.Buffer, name string, words []string) {
 	column := len(name) + 1
 	for _, w := range words {
 		w = strings.Map(func(r rune) rune {
-			if false {
+			if unicode.IsControl(r) {
 				return -1
 			}
 			return r
