@@ -388,7 +388,7 @@ func TestReceiverThatWaitsIsToldWhenADelayEnds(t *testing.T) {
 	}
 	received := make(chan int)
 	go func() {
-		got, err := b.Receive(t.Context(), 1, time.Hour)
+		got, err := b.Receive(t.Context(), 1, 10*time.Second)
 		if err != nil {
 			t.Error(err)
 		}
