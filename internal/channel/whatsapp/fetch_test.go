@@ -14,6 +14,7 @@ import (
 	"github.com/aikajana/aikajana/internal/channel/whatsapp"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/guard"
 	"github.com/aikajana/aikajana/internal/msg"
 )
 
@@ -26,7 +27,8 @@ func desk(t *testing.T, o fake.Options) (*fake.Provider, channel.Conn) {
 	provider := fake.New(o)
 	graph := httptest.NewServer(provider)
 	t.Cleanup(func() { provider.Wait(); graph.Close() })
-	return provider, channel.Conn{HTTP: graph.Client(), Account: &channel.Account{
+	// The client is the one of production; only private addresses are allowed, because the provider is on this machine.
+	return provider, channel.Conn{HTTP: guard.New(guard.Options{AllowPrivate: true}).Client(), Account: &channel.Account{
 		Channel: "whatsapp", ID: "main",
 		Settings: map[string]string{"phone_number_id": "1055", "api_base": graph.URL},
 		Secrets:  map[string][]string{"access_token": {token}},

@@ -307,3 +307,9 @@ func is(raw json.RawMessage, first byte) bool {
 func absent(raw json.RawMessage) bool {
 	return len(raw) == 0 || is(raw, 'n')
 }
+
+// empty says that a field is a list of nothing.
+func empty(raw json.RawMessage) bool {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	return len(raw) > 0 && raw[0] == '[' && is(raw[1:], ']')
+}
