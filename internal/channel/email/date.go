@@ -54,6 +54,10 @@ func (d *dateParts) take(token string) {
 		d.offset = zoneOffset(token)
 	case token[0] >= '0' && token[0] <= '9' && strings.Count(token, "-") == 2:
 		d.takeDashed(token)
+	case token[0] >= '0' && token[0] <= '9' && strings.Count(strings.Trim(token, "."), ".") == 2 && d.day == 0:
+		d.takeDashed(strings.ReplaceAll(strings.Trim(token, "."), ".", "-"))
+	case token[0] >= '0' && token[0] <= '9' && strings.Contains(strings.Trim(token, "."), ".") && !d.clock:
+		d.takeClock(token)
 	case token[0] >= '0' && token[0] <= '9':
 		d.takeNumber(strings.Trim(token, "."))
 	default:

@@ -80,10 +80,10 @@ func (Adapter) Info() channel.Info {
 // receiving side judged to carry a virus, or spam where the account's setting says so, is rejected with cause spam: the
 // quarantine shows it.
 func (a Adapter) Parse(env channel.Envelope) ([]msg.Event, error) {
-	if rejected := judged(env); rejected != nil {
+	m := readMail(env)
+	if rejected := judged(m.env); rejected != nil {
 		return nil, rejected
 	}
-	m := readMail(env)
 	if reports := m.reports(); len(reports) > 0 {
 		return reports, nil
 	}
@@ -152,11 +152,17 @@ func readMail(env channel.Envelope) *mail {
 	m := &mail{env: env, raw: unixLines(env.Body)}
 	m.tree = readTree(m.raw)
 	m.h = m.tree.root.header
+	if facts := env.Mail; facts != nil && facts.Via == "ses" && facts.SPFDomain == "" && facts.DKIMDomains == nil {
+		// SES's announcement says that DKIM passed, not for whom: that stands in the header which SES wrote on top.
+		own := *facts
+		judgedBySES(m.h, &own)
+		m.env.Mail = &own
+	}
 	m.from = mailboxes(m.h.raw("from"))
 	if len(m.from) == 0 {
 		m.from = mailboxes(m.h.raw("sender"))
 	}
-	m.proven = m.h.count("from") == 1 && authenticated(env.Mail, m.from)
+	m.proven = m.h.count("from") == 1 && authenticated(m.env.Mail, m.from)
 	m.own = len(m.from) > 0 && ownAddress(env.Settings["address"], m.from[0].address)
 	m.subject = limitedLine(m.h.text("subject"))
 	m.id = m.hash()

@@ -338,3 +338,75 @@ func TestThePicturesOfAMailAreMarkedWhereTheyStood(t *testing.T) {
 		t.Errorf("got %q, want %q", e.Message.Text, want)
 	}
 }
+
+func TestWhatSESLeavesOutOfItsVerdictsIsReadFromItsOwnHeader(t *testing.T) {
+	t.Parallel()
+	results := "Authentication-Results: amazonses.com;\n spf=none; envelope-from=x@esp.example;\n dkim=pass header.i=@world.example;\n dmarc=none header.from=world.example;\n"
+	own := "Return-Path: <x@esp.example>\nReceived: from mx.world.example by inbound-smtp.eu-west-1.amazonaws.com with SMTP id 1;\n Sun, 22 Nov 2026 08:00:00 +0000 (UTC)\n"
+	facts := &channel.Mail{Via: "ses", SPF: "GRAY", DKIM: "PASS", DMARC: "GRAY"}
+	if e := parse(t, own+results+top+"\nHei\n", facts); e.From.Kind != KindEmail {
+		t.Errorf("aligned DKIM: the sender is %s", e.From.Kind)
+	}
+	forged := "Received: from evil.example by mx.evil.example; Sun, 22 Nov 2026 08:00:00 +0000\n" + results
+	if e := parse(t, own+forged+top+"\nHei\n", facts); e.From.Kind != KindUnverified {
+		t.Errorf("results that the sender wrote: the sender is %s", e.From.Kind)
+	}
+	if facts.DKIMDomains != nil {
+		t.Error("Parse changed the envelope")
+	}
+}
+
+func TestAReportWithoutTheMailNamesItsEnvelopeID(t *testing.T) {
+	t.Parallel()
+	e := receiptsOf(t, "Return-Path: <>\nFrom: MAILER-DAEMON@mx.example\nSubject: x\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n"+
+		"Content-Type: message/delivery-status\n\nOriginal-Envelope-Id: 7f3a+2D01\nReporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; maija@world.example\nAction: failed\nStatus: 5.1.1\n--b--\n")[0]
+	if e.Tag != "7f3a-01" || e.Receipt.State != msg.Failed {
+		t.Errorf("tag %q, %+v", e.Tag, e.Receipt)
+	}
+}
+
+func TestDatesAreReadAsSendersWriteThem(t *testing.T) {
+	t.Parallel()
+	const want = "2026-11-22T08:00:00.000Z"
+	for _, date := range []string{
+		"Sun, 22 Nov 2026 10:00:00 +0200", "22 Nov 2026 10:00:00 +0200 (EET)", "Sun, 22 Nov 26 10:00 EET", "Sun Nov 22 10:00:00 2026 +0200", "2026-11-22 10:00:00 +0200", "2026-11-22T10:00:00+02:00",
+		"22 November 2026 08:00:00 GMT", "Sun, 22 Nov 2026 08:00:00", "Sun, 22-Nov-2026 10:00:00 GMT+02:00", "Sun, 22 Nov 126 08:00:00 -0000", "Sun, 22 Nov 2026 10.00.00 +0200", "22.11.2026 10:00:00 +0200", "Sunday, November 22, 2026 8:00 AM UTC",
+	} {
+		if got := parseDate(date).String(); got != want {
+			t.Errorf("%s: %s", date, got)
+		}
+	}
+	for _, date := range []string{"", "yesterday", "Sun, 99 Nov 2026", "22 2026", "0000-00-00", "Nov"} {
+		if got := parseDate(date); got != 0 {
+			t.Errorf("%s: %s", date, got)
+		}
+	}
+}
+
+func TestAddressesAreReadAsSendersWriteThem(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]mailbox{
+		"maija@world.example":                           {"", "maija@world.example"},
+		"<Maija.V@WORLD.example.>":                      {"", "maija.v@world.example"},
+		"Maija <maija@world.example>":                   {"Maija", "maija@world.example"},
+		`"Virtanen, Maija" <maija@world.example>`:       {"Virtanen, Maija", "maija@world.example"},
+		"maija@world.example (Maija (M) V)":             {"Maija (M) V", "maija@world.example"},
+		"maija@world.example <maija@world.example>":     {"maija@world.example", "maija@world.example"},
+		"<@relay.example:maija@world.example>":          {"", "maija@world.example"},
+		"\"maija\"@world.example":                       {"", "maija@world.example"},
+		"Äiti <äiti@häkki.example>":                     {"Äiti", "äiti@xn--hkki-loa.example"},
+		"undisclosed-recipients:;, maija@world.example": {"", "maija@world.example"},
+		"Maija maija@world.example":                     {"Maija", "maija@world.example"},
+		"'Maija' <maija@world.example>":                 {"Maija", "maija@world.example"},
+		"Mai\u202eja <maija@world.example>":             {"Maija", "maija@world.example"},
+	} {
+		if got := mailboxes(value); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v", value, got)
+		}
+	}
+	for _, value := range []string{"", "Maija", "@", "a@", "@b", "<>", "undisclosed-recipients:;"} {
+		if got := mailboxes(value); len(got) != 0 {
+			t.Errorf("%q: %+v", value, got)
+		}
+	}
+}

@@ -139,14 +139,27 @@ func (m *mail) original(s reportParts) returned {
 	if r.tag == "" {
 		r.tag = tagIn(m.raw)
 	}
-	if r.messageID == "" { // Exchange and others name it in the report's own header only
-		if ids := messageIDs(m.h.raw("in-reply-to")); len(ids) > 0 {
-			r.messageID = ids[0]
-		} else if ids := messageIDs(m.h.raw("references")); len(ids) > 0 {
-			r.messageID = ids[len(ids)-1]
+	if r.messageID != "" {
+		return r
+	}
+	// Exchange and others name it in the report's own header only; a relay that was given our tag as envelope ID (RFC 3461
+	// section 4.4) says it again when it returns nothing else.
+	if ids := messageIDs(m.h.raw("in-reply-to")); len(ids) > 0 {
+		r.messageID = ids[0]
+	} else if ids := messageIDs(m.h.raw("references")); len(ids) > 0 {
+		r.messageID = ids[len(ids)-1]
+	}
+	if r.messageID == "" && r.tag == "" && s.status != nil {
+		if groups := fieldGroups(unixLines(s.status)); len(groups) > 0 {
+			r.tag = cleanTag(unxtext(groups[0].raw("original-envelope-id")))
 		}
 	}
 	return r
+}
+
+// unxtext undoes the encoding of envelope IDs (RFC 3461 section 4): "+2B" is a plus sign.
+func unxtext(s string) string {
+	return string(unpercent(strings.ReplaceAll(strings.ReplaceAll(s, "%", "%25"), "+", "%")))
 }
 
 // readReturned reads the header of a returned mail.
