@@ -18,19 +18,10 @@ import (
 	"github.com/aikajana/aikajana/internal/store"
 )
 
-// commonSettings are those that the pipeline honours on every channel.
-var commonSettings = []channel.Setting{
-	{Name: "acknowledge", Default: "no", Pattern: "yes|no", Help: "Tell who opens a case at once that it has arrived."},
-	{Name: "join_open_case", Pattern: "yes|no", Help: "Let a message join the customer's newest open case on any channel."},
-	{Name: "first_answer", Pattern: "[0-9]+(s|m|h)", Help: "How soon a first answer is promised, like 30m or 24h."},
-	{Name: "language", Pattern: "en|fi|sv", Help: "The language of automatic answers when the customer's is not known."},
-	{Name: "sender_name", Help: "Whose name automatic answers carry."},
-}
-
 // settingsOf are the settings of an account of the channel: its own, and the common ones that it does not declare itself.
-func settingsOf(info *channel.Info) []channel.Setting {
+func (a *API) settingsOf(info *channel.Info) []channel.Setting {
 	all := slices.Clone(info.Settings)
-	for _, s := range commonSettings {
+	for _, s := range a.CommonSettings {
 		if !slices.ContainsFunc(all, func(own channel.Setting) bool { return own.Name == s.Name }) {
 			all = append(all, s)
 		}
@@ -51,7 +42,7 @@ func (h handlers) ListChannels(context.Context, ListChannelsRequestObject) (List
 			TextLimit: int32(info.Can.Text), //nolint:gosec // a few thousand
 			WindowS:   opt(int64(info.Window.Seconds())), UndoS: opt(int64(info.Can.Undo.Seconds())), Settings: []ChannelSetting{},
 		}
-		for _, s := range settingsOf(&info) {
+		for _, s := range h.settingsOf(&info) {
 			v.Settings = append(v.Settings, ChannelSetting{
 				Name: s.Name, Secret: s.Secret, Required: s.Required, Default: opt(s.Default), Pattern: opt(s.Pattern), Help: s.Help,
 			})
@@ -181,7 +172,7 @@ func (h handlers) PutAccount(ctx context.Context, r PutAccountRequestObject) (Pu
 	if r.Body.Settings != nil {
 		next.Settings = *r.Body.Settings
 	}
-	if err := checkSettings(&info, next.Settings, get(r.Body.Secrets)); err != nil {
+	if err := checkSettings(&info, h.settingsOf(&info), next.Settings, get(r.Body.Secrets)); err != nil {
 		return nil, err
 	}
 	if next.Secrets, err = h.putSecrets(ctx, have, next.Settings[apiBase], get(r.Body.Secrets)); err != nil {
@@ -200,21 +191,20 @@ func (h handlers) PutAccount(ctx context.Context, r PutAccountRequestObject) (Pu
 }
 
 // checkSettings holds settings and secrets to what the channel declares. No error repeats a value.
-func checkSettings(info *channel.Info, settings, secrets map[string]string) error {
+func checkSettings(info *channel.Info, known []channel.Setting, settings, secrets map[string]string) error {
 	declared := map[string]channel.Setting{}
-	for _, s := range settingsOf(info) {
+	for _, s := range known {
 		declared[s.Name] = s
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		s, ok := declared[name]
+		if !ok || s.Secret {
+			return fault.Field("settings."+printable(name), "%s has no such setting", info.Name)
+		}
 		if name == apiBase {
-			s, ok = channel.Setting{Name: apiBase}, true
 			if err := checkBase(settings[name]); err != nil {
 				return err
 			}
-		}
-		if !ok || s.Secret {
-			return fault.Field("settings."+printable(name), "%s has no such setting", info.Name)
 		}
 		if err := matches("settings."+name, s.Pattern, settings[name]); err != nil {
 			return err

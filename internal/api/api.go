@@ -60,9 +60,11 @@ type Deps struct {
 	Store    *store.Store
 	Auth     *auth.Service
 	Channels *channel.Registry
-	Secrets  secret.Store
-	Blobs    blob.Store
-	Pipeline Pipeline
+	// CommonSettings are the settings that every account may have beside its channel's own.
+	CommonSettings []channel.Setting
+	Secrets        secret.Store
+	Blobs          blob.Store
+	Pipeline       Pipeline
 	// Queues are inbound, mail, media and wake.
 	Queues map[string]queue.Queue
 	// Ledgers count envelopes by account, independently of the ledger of events: one for each queue that takes envelopes.

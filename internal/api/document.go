@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -221,7 +222,13 @@ func invalid(err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		if path := e.JSONPointer(); len(path) > 0 {
+		path := e.JSONPointer()
+		if name, ok := strings.CutSuffix(e.Reason, " is unsupported"); ok { // the path ends at the object around it
+			if name, err := strconv.Unquote(strings.TrimPrefix(name, "property ")); err == nil {
+				path = append(path, name)
+			}
+		}
+		if len(path) > 0 {
 			field = strings.TrimPrefix(field+"."+printable(strings.Join(path, ".")), "body.")
 		}
 		reason = inWords(e)

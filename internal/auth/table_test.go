@@ -1,81 +1,33 @@
 package auth_test
 
 import (
-	"context"
-	"slices"
-	"strings"
-	"sync"
+	"io"
+	"log/slog"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/pebble"
 )
 
-type memory struct {
-	mu    sync.Mutex
-	items map[table.Key]table.Item
-	clock *clock
-}
-
+// openTable is the embedded table over a file system in memory.
 func openTable(t *testing.T, c *clock) table.Table {
-	return &memory{items: map[table.Key]table.Item{}, clock: c}
-}
-
-func (m *memory) live(i table.Item) bool {
-	return i.Expires == 0 || msg.TimeOf(m.clock.now()) < i.Expires
-}
-
-func (m *memory) Get(_ context.Context, k table.Key) (table.Item, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	i, ok := m.items[k]
-	if !ok || !m.live(i) {
-		return i, table.ErrNotFound
+	t.Helper()
+	db, err := engine.Open("store", engine.Options{FS: vfs.NewMem(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return i, nil
-}
-
-func (m *memory) Query(_ context.Context, q table.Query) ([]table.Item, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []table.Item
-	for k, i := range m.items {
-		if k.PK == q.PK && k.SK >= q.From && (q.To == "" || k.SK < q.To) && k.SK > q.After && m.live(i) {
-			all = append(all, i)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
 		}
+	})
+	opened, err := pebble.New(db, func() msg.Time { return msg.TimeOf(c.now()) })
+	if err != nil {
+		t.Fatal(err)
 	}
-	slices.SortFunc(all, func(a, b table.Item) int { return strings.Compare(a.SK, b.SK) })
-	if q.Limit > 0 && len(all) > q.Limit {
-		all = all[:q.Limit]
-	}
-	return all, nil
-}
-
-func (m *memory) Write(_ context.Context, ops ...table.Op) error {
-	if err := table.Validate(ops); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var c table.Conflict
-	for n, op := range ops {
-		i, ok := m.items[op.Item.Key]
-		ok = ok && m.live(i)
-		rev, at := op.If.Rev()
-		if op.If.IsAbsent() && ok || at && (!ok || i.Rev != rev) {
-			c.Failed = append(c.Failed, table.Failure{Op: n, Key: op.Item.Key, Found: i.Rev})
-		}
-	}
-	if len(c.Failed) > 0 {
-		return &c
-	}
-	for _, op := range ops {
-		if op.Do == table.DoPut {
-			m.items[op.Item.Key] = op.Item
-		}
-		if op.Do == table.DoDelete {
-			delete(m.items, op.Item.Key)
-		}
-	}
-	return nil
+	return opened
 }
