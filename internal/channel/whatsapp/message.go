@@ -111,6 +111,9 @@ func (p *parser) said(s *batch, e msg.Event, m *wireMessage, raw json.RawMessage
 		}
 	default:
 		content, err := p.content(s, m, raw)
+		if err != "" && len(m.Errors) > 0 { // the provider itself could not read it, and says why (quirk 8)
+			content, err = msg.Message{Parts: []msg.Part{unknown(s, m, raw)}}, ""
+		}
 		if err != "" {
 			p.malformed(raw, "%s.%s", at, err)
 			return
