@@ -2,10 +2,14 @@ package smtpd_test
 
 import (
 	"context"
+	"errors"
+	nsmtp "net/smtp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/channel/email"
 	"github.com/aikajana/aikajana/internal/channel/email/fake"
 	"github.com/aikajana/aikajana/internal/smtpd"
 )
@@ -126,6 +130,30 @@ func post(t *testing.T, d *desk, l fake.Letter) channel.Mail {
 	return d.got()[0].Mail
 }
 
+func TestTheEmailChannelBelievesWhatTheListenerProved(t *testing.T) {
+	t.Parallel()
+	for want, forge := range map[string]func(*fake.Letter){
+		email.KindEmail: func(*fake.Letter) {},
+		// FAULTS 2: a right signature of one's own domain proves nothing about another's address.
+		email.KindUnverified: func(l *fake.Letter) { l.From, l.Sender = "ceo@victim.example", "bot@world.example" },
+	} {
+		zone := fake.NewZone()
+		key := zone.Trust("world.example")
+		zone.TXT("_dmarc.victim.example", "v=DMARC1; p=reject")
+		d := open(t, func(o *smtpd.Options) { o.Resolver = zone })
+		l := letter()
+		l.Sign = key
+		forge(&l)
+		post(t, d, l)
+		m := d.got()[0]
+		events, err := email.Adapter{}.Parse(channel.Envelope{ID: "e1", Channel: "email", Account: "main", ReceivedAt: m.ReceivedAt,
+			Body: m.Raw, Mail: &m.Mail, Settings: map[string]string{"address": "help@desk.example"}})
+		if err != nil || len(events) != 1 || events[0].From.Kind != want || events[0].Message == nil || events[0].Message.Text != "Se on rikki." {
+			t.Errorf("%s: %+v %v", want, events, err)
+		}
+	}
+}
+
 func TestOnlyTheFirstSignaturesAreVerified(t *testing.T) {
 	t.Parallel()
 	zone := fake.NewZone()
@@ -142,5 +170,40 @@ func TestOnlyTheFirstSignaturesAreVerified(t *testing.T) {
 	}
 	if m := post(t, d, l); len(m.DKIMDomains) != 10 || m.DMARC != smtpd.Pass {
 		t.Errorf("%d signatures verified, dmarc %s", len(m.DKIMDomains), m.DMARC)
+	}
+}
+
+// BenchmarkChecks is what SPF, DKIM and DMARC cost for one mail of 10 KB, without the network's part of it.
+func BenchmarkChecks(b *testing.B) {
+	zone := fake.NewZone()
+	l := letter()
+	l.Sign, l.Text = zone.Trust("world.example"), strings.Repeat("Se on rikki ja pitkä.\n", 450)
+	d := open(b, func(o *smtpd.Options) { o.Resolver = zone })
+	d.fail = func() error { d.mails = d.mails[:0]; return nil }
+	raw, err := l.Bytes()
+	if err != nil {
+		b.Fatal(err)
+	}
+	l.Raw, l.Sign = raw, nil
+	conn, err := nsmtp.Dial(d.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		if err := errors.Join(conn.Mail(l.From), conn.Rcpt(l.To[0])); err != nil {
+			b.Fatal(err)
+		}
+		w, err := conn.Data()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := w.Write(raw); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -15,11 +15,18 @@ package smtpd
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,7 +176,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Serve accepts connections until Shutdown is called; then it returns nil.
 func (s *Server) Serve() error {
-	if err := s.smtp.Serve(s.listener); err != nil {
+	if err := s.smtp.Serve(s.listener); err != nil && !s.draining.Load() {
 		return fmt.Errorf("accept SMTP connections on %s: %w", s.Addr(), err)
 	}
 	return nil
@@ -179,6 +186,7 @@ func (s *Server) Serve() error {
 // cuts what is left, whose clients will try again, and returns the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	_ = s.listener.Close() // a second call finds it closed
 	for _, c := range s.open() {
 		c.drain()
 	}
@@ -218,8 +226,39 @@ func (s *Server) reserve(n int64) bool {
 	return true
 }
 
-// libraryLog writes what go-smtp wants to say. Clients that break off are everyday and only of use when debugging.
+// libraryLog writes what go-smtp wants to say. Clients that break off are everyday and only of use when debugging; a panic
+// is a defect.
 type libraryLog struct{ log *slog.Logger }
 
-func (l libraryLog) Printf(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
-func (l libraryLog) Println(v ...any)               { l.log.Debug(fmt.Sprint(v...)) }
+func (l libraryLog) Printf(format string, v ...any) {
+	level := slog.LevelDebug
+	if strings.HasPrefix(format, "panic") {
+		level = slog.LevelError
+	}
+	l.log.Log(context.Background(), level, "smtp: "+fmt.Sprintf(format, v...))
+}
+
+func (l libraryLog) Println(v ...any) { l.log.Debug("smtp: " + fmt.Sprint(v...)) }
+
+// SelfSigned makes a certificate that nobody vouches for, valid for a year: enough for STARTTLS between mail servers, which
+// encrypt without asking who the other is (RFC 7435).
+func SelfSigned(domain string, now time.Time) (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate for %s: %w", domain, err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate for %s: %w", domain, err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: domain}, DNSNames: []string{domain},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate for %s: %w", domain, err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, nil
+}

@@ -3,16 +3,10 @@ package smtpd_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	nsmtp "net/smtp"
 	"net/textproto"
@@ -644,16 +638,40 @@ func TestDrainingGivesUpWhenItsTimeIsOver(t *testing.T) {
 
 func certificate(t testing.TB) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	config, err := smtpd.SelfSigned("desk.example", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "desk.example"}, DNSNames: []string{"desk.example"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return config
+}
+
+func TestAListenerThatWasNeverServedGivesItsPortBack(t *testing.T) {
+	t.Parallel()
+	s, err := smtpd.New(smtpd.Options{Addr: "127.0.0.1:0", Domain: "desk.example", Now: time.Now,
+		Recipients: func(context.Context, string) (bool, error) { return true, nil }, Deliver: func(context.Context, *smtpd.Mail) error { return nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if conn, err := net.Dial("tcp", s.Addr().String()); err == nil {
+		_ = conn.Close()
+		t.Error("the port is still open")
+	}
+}
+
+func TestWhatMustBeSetIsAskedFor(t *testing.T) {
+	t.Parallel()
+	if _, err := smtpd.New(smtpd.Options{Addr: "127.0.0.1:0", Domain: "desk.example"}); err == nil {
+		t.Error("a listener without Deliver was opened")
+	}
+	taken := open(t, nil)
+	_, err := smtpd.New(smtpd.Options{Addr: taken.Addr().String(), Domain: "desk.example", Now: time.Now,
+		Recipients: func(context.Context, string) (bool, error) { return true, nil }, Deliver: taken.deliver})
+	if err == nil || !strings.Contains(err.Error(), "--smtp") {
+		t.Errorf("a port that is taken: %v", err)
+	}
 }
 
 // BenchmarkMail10KB is one mail of 10 KB per operation over kept connections, without disk and checks.
