@@ -410,3 +410,32 @@ func TestAddressesAreReadAsSendersWriteThem(t *testing.T) {
 		}
 	}
 }
+
+func TestASignedReplyAddressGivesItsTokenBack(t *testing.T) {
+	t.Parallel()
+	const token = "abcdefghijklmnopqrstuvwx23"
+	for _, settings := range []map[string]string{
+		{"address": "Help@desk.example, info@desk.example"}, {"address": "help@desk.example", "reply_domain": "Reply.desk.example"}, {"address": "help+vip@desk.example"},
+	} {
+		address, err := replyAddress(settings, strings.ToUpper(token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, raw := range []string{
+			strings.Replace(top, "To: help@desk.example", "To: x@y.example\nDelivered-To: "+address, 1),
+			strings.Replace(top, "help@desk.example", "Desk <"+strings.ToUpper(address)+">", 1),
+		} {
+			if e := parse(t, raw+"\nHei\n", nil); e.Message.ReplyToken != token {
+				t.Errorf("%s: token %q", address, e.Message.ReplyToken)
+			}
+		}
+		if e := parse(t, top+"\nHei\n", &channel.Mail{Recipients: []string{address}}); e.Message.ReplyToken != token {
+			t.Errorf("%s in the envelope: token %q", address, e.Message.ReplyToken)
+		}
+	}
+	for _, settings := range []map[string]string{{}, {"address": strings.Repeat("x", 40) + "@desk.example"}} {
+		if address, err := replyAddress(settings, token); err == nil {
+			t.Errorf("%v gave %s", settings, address)
+		}
+	}
+}
