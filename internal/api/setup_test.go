@@ -227,6 +227,9 @@ func (d *desk) write(channelID, account, from, text string) (entry, caseID, cust
 	}})
 	must(d.t, err)
 	d.react()
+	if out[0].As == store.Duplicate {
+		return "", "", ""
+	}
 	c, err := d.store.Case(d.t.Context(), out[0].Case)
 	must(d.t, err)
 	return out[0].Entry, out[0].Case, c.Customer
@@ -474,4 +477,11 @@ func (d *desk) damage(caseID string) {
 	must(d.t, d.table.Write(d.t.Context(), table.Put(table.Item{
 		Key: table.Key{PK: "C#" + customer, SK: "K#" + caseID[len(customer)+1:]}, Rev: 1, Body: []byte("{"),
 	}, table.Any)))
+}
+
+// files serves what links point at.
+func (d *desk) files() string {
+	server := httptest.NewServer(d.blobs.Handler())
+	d.t.Cleanup(server.Close)
+	return server.URL
 }
