@@ -485,3 +485,11 @@ func (d *desk) files() string {
 	d.t.Cleanup(server.Close)
 	return server.URL
 }
+
+// quietly does something without the sockets being told.
+func (d *desk) quietly(do func()) {
+	push := d.pipe.Push
+	d.pipe.Push = nil
+	do()
+	d.pipe.Push = push
+}

@@ -1,0 +1,408 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/aikajana/aikajana/internal/api"
+	"github.com/aikajana/aikajana/internal/auth"
+	"github.com/aikajana/aikajana/internal/store"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// live is an open socket.
+type live struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+type event struct {
+	Cursor, Type, Why, Customer, Case, Detail string
+	Entry                                     map[string]any
+}
+
+// socket opens a socket with a ticket of the client's, from where cursor says.
+func (c *client) socket(cursor string) *live {
+	c.d.t.Helper()
+	before := c.d.hub.Sockets()
+	ticket := c.do("POST", "/api/v1/socket-ticket", nil).want(201)
+	path := ticket.text("url")
+	if cursor != "" {
+		path += "&cursor=" + cursor
+	}
+	conn, resp, err := websocket.Dial(c.d.t.Context(), c.d.server.URL+path, nil)
+	if err != nil {
+		c.d.t.Fatalf("open the socket: %v (%v)", err, resp)
+	}
+	conn.SetReadLimit(1 << 20)
+	c.d.t.Cleanup(func() { _ = conn.CloseNow() })
+	c.d.until(func() bool { return c.d.hub.Sockets() > before })
+	return &live{c.d.t, conn}
+}
+
+// until waits for something that other goroutines bring about.
+func (d *desk) until(ok func() bool) {
+	d.t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatal("it never came about")
+		}
+	}
+}
+
+func (l *live) next() event {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	_, body, err := l.conn.Read(ctx)
+	if err != nil {
+		l.t.Fatalf("read from the socket: %v", err)
+	}
+	var e event
+	if err := json.Unmarshal(body, &e); err != nil {
+		l.t.Fatalf("%v: %s", err, body)
+	}
+	return e
+}
+
+// ping shows what has come before: nothing is in between when the next message is the pong.
+func (l *live) ping() {
+	l.t.Helper()
+	must(l.t, l.conn.Write(l.t.Context(), websocket.MessageText, []byte(`{"type":"ping"}`)))
+}
+
+// closed waits for the end and says its code.
+func (l *live) closed() websocket.StatusCode {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	for {
+		_, _, err := l.conn.Read(ctx)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			l.t.Fatal("the socket stays open")
+		}
+		return websocket.CloseStatus(err)
+	}
+}
+
+func TestASocketTellsOfANewEntryWholeAndOfItsChanges(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	s := aino.socket("")
+	entry, id, customer := d.write("whatsapp", "main", "358401234567", "Hei")
+	told := s.next()
+	if told.Type != "entry" || told.Case != id || told.Customer != customer || told.Entry["entry"] != entry || told.Why != "new_case" || told.Cursor == "" {
+		t.Fatalf("%+v", told)
+	}
+	whole := aino.do("GET", "/api/v1/entries/"+entry, nil).want(200)
+	if have, _ := json.Marshal(told.Entry); !sameJSON(t, have, whole.raw) {
+		t.Fatalf("the socket says\n%s\nthe API\n%s", have, whole.raw)
+	}
+	reply := aino.do("POST", "/api/v1/cases/"+id+"/replies", map[string]any{"text": "Katson."}).want(201)
+	d.react()
+	if told := s.next(); told.Entry["entry"] != reply.text("entry") || told.Entry["state"] != "pending" {
+		t.Fatalf("%+v", told)
+	}
+	aino.do("PATCH", "/api/v1/cases/"+id, map[string]any{"agent": "aino"}).want(200)
+	d.react()
+	if told := s.next(); told.Type != "case" || told.Case != id || told.Entry != nil {
+		t.Fatalf("%+v", told)
+	}
+}
+
+func sameJSON(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	var x, y any
+	must(t, json.Unmarshal(a, &x))
+	must(t, json.Unmarshal(b, &y))
+	ax, _ := json.Marshal(x)
+	by, _ := json.Marshal(y)
+	return string(ax) == string(by)
+}
+
+func TestFault44_EveryPushIsAuthorisedByItself(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	sales, billing := d.user("aino", auth.Agent, "sales").socket(""), d.user("eero", auth.Agent, "billing").socket("")
+	everything := d.admin().socket("")
+	_, bill, _ := d.write("email", "bills", "maija@mail.example", "Lasku")
+	_, sale, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	if told := sales.next(); told.Case != sale {
+		t.Fatalf("sales was told of %s", told.Case)
+	}
+	if told := billing.next(); told.Case != bill {
+		t.Fatalf("billing was told of %s", told.Case)
+	}
+	if one, two := everything.next(), everything.next(); one.Case != bill || two.Case != sale {
+		t.Fatalf("the administrator was told of %s and %s", one.Case, two.Case)
+	}
+	// Given away between two messages, the case is told to its new team alone.
+	d.admin().do("PATCH", "/api/v1/cases/"+sale, map[string]any{"team": "billing"}).want(200)
+	d.react()
+	d.write("whatsapp", "main", "358401234567", "Vielä")
+	for range 2 {
+		if told := billing.next(); told.Case != sale {
+			t.Fatalf("billing was told of %s", told.Case)
+		}
+	}
+	sales.ping()
+	if told := sales.next(); told.Type != "pong" {
+		t.Fatalf("sales was told %+v of a case that is not theirs any more", told)
+	}
+}
+
+func TestFault44_ResumingIsAuthorisedLikePushing(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	start := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
+	d.write("email", "bills", "maija@mail.example", "Lasku")
+	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	s := aino.socket(start)
+	if told := s.next(); told.Case != id {
+		t.Fatalf("%+v", told)
+	}
+	s.ping()
+	if told := s.next(); told.Type != "pong" {
+		t.Fatalf("%+v", told)
+	}
+}
+
+func TestFault45_ABadFrameGetsAGenericErrorAndHarmsNobody(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	s := aino.socket("")
+	for _, frame := range []string{"", "nonsense", "{", `{"type":7}`, `{"type":"subscribe","team":"billing"}`, "[[[[[[", "\x00\xff"} {
+		kind := websocket.MessageText
+		if strings.Contains(frame, "\xff") {
+			kind = websocket.MessageBinary
+		}
+		must(t, s.conn.Write(t.Context(), kind, []byte(frame)))
+		if told := s.next(); told.Type != "error" || strings.Contains(told.Detail, "json") {
+			t.Fatalf("%q is answered by %+v", frame, told)
+		}
+	}
+	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	if told := s.next(); told.Case != id {
+		t.Fatalf("%+v", told)
+	}
+	must(t, s.conn.Write(t.Context(), websocket.MessageText, []byte(strings.Repeat("x", 8<<10))))
+	if code := s.closed(); code != websocket.StatusMessageTooBig {
+		t.Fatalf("a frame that is too large closes with %d", code)
+	}
+	chatty := aino.socket("")
+	for range 30 {
+		if chatty.conn.Write(t.Context(), websocket.MessageText, []byte("x")) != nil {
+			break
+		}
+	}
+	if code := chatty.closed(); code != websocket.StatusPolicyViolation {
+		t.Fatalf("a client that babbles is closed with %d", code)
+	}
+	aino.do("GET", "/api/v1/cases", nil).want(200)
+}
+
+func TestEndingASessionClosesItsSockets(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	const ended = websocket.StatusCode(4401)
+	aino, eero := d.user("aino", auth.Agent, "sales"), d.user("eero", auth.Agent, "sales")
+	here, theirs := aino.socket(""), eero.socket("")
+	aino.do("DELETE", "/api/v1/sessions/current", nil).want(204)
+	if code := here.closed(); code != ended {
+		t.Fatalf("signing out closes with %d", code)
+	}
+	eero.do("POST", "/api/v1/password", map[string]any{"current_password": password, "password": "a new and longer one"}).want(201)
+	if code := theirs.closed(); code != ended {
+		t.Fatalf("a new password closes with %d", code)
+	}
+	made := d.admin().do("POST", "/api/v1/tokens", map[string]any{"name": "display", "roles": []string{"agent"}}).want(201)
+	script := d.anonymous()
+	script.token = made.text("secret")
+	s := script.socket("")
+	d.admin().do("DELETE", "/api/v1/tokens/"+made.text("token.id"), nil).want(204)
+	if code := s.closed(); code != ended {
+		t.Fatalf("revoking the token closes with %d", code)
+	}
+}
+
+func TestASessionThatEndsElsewhereClosesItsSocketsToo(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	s := aino.socket("")
+	elsewhere, err := auth.New(auth.Config{Table: d.table, Now: d.clock.now, Cost: auth.Cost{MemoryKiB: 64, Passes: 1}})
+	must(t, err)
+	must(t, elsewhere.EndSessions(t.Context(), "root", "aino"))
+	d.hub.RecheckSockets() // what the ticker does every 15 s
+	if code := s.closed(); code != 4401 {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
+func TestARoleLostWhileASocketIsOpenIsLostThereToo(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	eero := d.user("eero", auth.Agent, "sales", "billing")
+	s := eero.socket("")
+	d.admin().do("PATCH", "/api/v1/users/eero", map[string]any{"teams": []string{"sales"}}).want(200)
+	if code := s.closed(); code != 4401 {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
+func TestFault65_ResumingFromACursorMissesNothing(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	first := aino.socket("")
+	d.write("whatsapp", "main", "358401234567", "yksi")
+	cursor := first.next().Cursor
+	must(t, first.conn.CloseNow())
+	d.until(func() bool { return d.hub.Sockets() == 0 })
+	want := map[string]bool{"kaksi": true, "kolme": true}
+	d.write("whatsapp", "main", "358401234567", "kaksi")
+	d.write("whatsapp", "main", "358409999999", "kolme")
+	second := aino.socket(cursor)
+	for len(want) > 0 {
+		delete(want, second.next().Entry["message"].(map[string]any)["text"].(string))
+	}
+	_, id, _ := d.write("whatsapp", "main", "358401111111", "neljä")
+	for {
+		if told := second.next(); told.Case == id {
+			return
+		}
+	}
+}
+
+func TestWhatTheHubDroppedIsReadFromTheTable(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	s := aino.socket("")
+	d.quietly(func() { d.write("whatsapp", "main", "358401234567", "Hei") })
+	d.hub.Overflow()
+	if told := s.next(); told.Type != "entry" {
+		t.Fatalf("%+v", told)
+	}
+}
+
+func TestAGapOfMoreThanADaySaysRefetch(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	cursor := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
+	d.write("whatsapp", "main", "358401234567", "Hei")
+	d.clock.pass(25 * time.Hour)
+	aino.do("POST", "/api/v1/sessions", map[string]any{"user": "aino", "password": password}).want(201)
+	s := aino.socket(cursor)
+	if told := s.next(); told.Type != "refetch" || told.Cursor == "" {
+		t.Fatalf("%+v", told)
+	}
+	_, id, _ := d.write("whatsapp", "main", "358409999999", "Hei taas")
+	if told := s.next(); told.Case != id {
+		t.Fatalf("%+v", told)
+	}
+}
+
+func TestASocketOpensWithAFreshTicketOfOnesOwnOriginAlone(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	ticket := func() string { return aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("url") }
+	open := func(path string, header http.Header) int {
+		conn, resp, err := websocket.Dial(t.Context(), d.server.URL+path, &websocket.DialOptions{HTTPHeader: header})
+		if err == nil {
+			_ = conn.CloseNow()
+			return http.StatusSwitchingProtocols
+		}
+		if resp == nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode
+	}
+	used := ticket()
+	if got := open(used, nil); got != 101 {
+		t.Fatalf("a fresh ticket: %d", got)
+	}
+	late := ticket()
+	d.clock.pass(31 * time.Second)
+	for name, try := range map[string]struct {
+		path   string
+		header http.Header
+		want   int
+	}{
+		"used":         {used, nil, 401},
+		"late":         {late, nil, 401},
+		"none":         {"/socket", nil, 401},
+		"made up":      {"/socket?ticket=nonsense", nil, 401},
+		"other origin": {ticket(), http.Header{"Origin": {"https://evil.example"}}, 403},
+		"own origin":   {ticket(), http.Header{"Origin": {d.server.URL}}, 101},
+	} {
+		if got := open(try.path, try.header); got != try.want {
+			t.Errorf("%s: %d, want %d", name, got, try.want)
+		}
+	}
+	if strings.Contains(d.log.String(), "ticket=") {
+		t.Error("the log holds a ticket")
+	}
+	bad, _, err := websocket.Dial(t.Context(), d.server.URL+ticket()+"&cursor=nonsense", nil)
+	must(t, err)
+	if code := (&live{t, bad}).closed(); code != websocket.StatusPolicyViolation {
+		t.Errorf("a cursor that is none closes with %d", code)
+	}
+}
+
+func TestClosingTheHubSendsEverybodyElsewhere(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	s := d.user("aino", auth.Agent, "sales").socket("")
+	d.hub.Close()
+	if code := s.closed(); code != websocket.StatusGoingAway {
+		t.Fatalf("closed with %d", code)
+	}
+}
+
+func TestASlowSocketNeverHoldsThePipelineUp(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.user("aino", auth.Agent, "sales").socket("") // nobody reads from it
+	n := make([]*store.Notification, 10_000)
+	for i := range n {
+		n[i] = &store.Notification{Case: "aaaaaaaaaaaaaaaaaaaaaaaaaa-kaaaaaaaaaaaaa", Type: "case"}
+	}
+	done := make(chan struct{})
+	go func() { d.hub.Push(t.Context(), n); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("pushing waits for a slow socket")
+	}
+}
+
+func FuzzSocketAnswersAnyFrame(f *testing.F) {
+	for _, seed := range []string{"", "{", `{"type":"ping"}`, `{"type":{"a":[1]}}`, "\xff\x00"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		var a api.API
+		var said struct{ Type string }
+		if err := json.Unmarshal(a.Answer(frame), &said); err != nil || said.Type != "pong" && said.Type != "error" {
+			t.Fatalf("%q is answered by %q", frame, said.Type)
+		}
+	})
+}
