@@ -87,7 +87,7 @@ func (s *site) takeForm(w http.ResponseWriter, r *http.Request) {
 		s.refuseSubmit(w, r, &a, err)
 		return
 	}
-	s.thank(w, r, &a, accepted)
+	s.thank(w, &a, accepted)
 }
 
 // prepare reads the language and the token, and decides what the submission is called.
@@ -220,7 +220,7 @@ func (s *site) askAgain(w http.ResponseWriter, r *http.Request, a *arrival, stat
 }
 
 // thank answers a submission that is durable. Nothing of it is repeated.
-func (s *site) thank(w http.ResponseWriter, r *http.Request, a *arrival, accepted Accepted) {
+func (s *site) thank(w http.ResponseWriter, a *arrival, accepted Accepted) {
 	status := ""
 	if accepted.StatusToken != "" {
 		status = s.BaseURL + "/s/" + url.PathEscape(accepted.StatusToken)

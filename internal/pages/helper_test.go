@@ -25,18 +25,17 @@ const goodToken = "setup-token-0123456789abcdef"
 
 // desk is a desk behind the pages: it takes submissions, knows matters and can be told to fail.
 type desk struct {
-	mu       sync.Mutex
-	now      msg.Time
-	ids      int
-	taken    []form.Submission
-	clients  []string
-	refuse   error
-	settings map[string]string
-	view     pages.FormView
-	matters  map[string]pages.StatusView
-	setup    string
-	choice   *pages.SetupChoice
-	weak     string
+	mu      sync.Mutex
+	now     msg.Time
+	ids     int
+	taken   []form.Submission
+	clients []string
+	refuse  error
+	view    pages.FormView
+	matters map[string]pages.StatusView
+	setup   string
+	choice  *pages.SetupChoice
+	weak    string
 }
 
 func (d *desk) Submit(_ context.Context, account string, s form.Submission, client string) (pages.Accepted, error) {

@@ -43,7 +43,7 @@ func textsIn(language string) *Texts {
 }
 
 func english() *Texts {
-	return &Texts{
+	return &Texts{ // #nosec G101 -- words for people, some of them about passwords
 		Tag: "en", Own: "English", TimeFormat: "2 January 2006, 15:04", Thousands: ",",
 		LanguageNav: "Language", ErrorPrefix: "Error: ", ErrorTitle: "Please check these", Optional: "(optional)",
 
@@ -101,7 +101,7 @@ func english() *Texts {
 }
 
 func finnish() *Texts {
-	return &Texts{
+	return &Texts{ // #nosec G101 -- words for people, some of them about passwords
 		Tag: "fi", Own: "Suomi", TimeFormat: "2.1.2006 klo 15.04", Thousands: "\u00A0",
 		LanguageNav: "Kieli", ErrorPrefix: "Virhe: ", ErrorTitle: "Tarkista nämä kohdat", Optional: "(vapaaehtoinen)",
 
@@ -159,7 +159,7 @@ func finnish() *Texts {
 }
 
 func swedish() *Texts {
-	return &Texts{
+	return &Texts{ // #nosec G101 -- words for people, some of them about passwords
 		Tag: "sv", Own: "Svenska", TimeFormat: "2.1.2006 kl. 15.04", Thousands: "\u00A0",
 		LanguageNav: "Språk", ErrorPrefix: "Fel: ", ErrorTitle: "Kontrollera följande", Optional: "(frivilligt)",
 

@@ -98,7 +98,7 @@ func readMultipart(contentType string, body io.Reader) (Post, error) {
 	reader := multipart.NewReader(body, params["boundary"])
 	for parts := 0; ; parts++ {
 		part, err := reader.NextPart()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a body that breaks off wraps io.EOF; only the bare one is the end
 			return p, nil
 		}
 		if err != nil {
@@ -129,7 +129,7 @@ func multipartError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fmt.Errorf("read a form post: %w", err)
 	}
-	return fault.Field("body", "is not multipart/form-data: %w", err)
+	return fault.Field("body", "is not multipart/form-data: a part is broken, or the end is missing")
 }
 
 // put sets what the input of that name says. Inputs of the same name (check boxes) come together, separated by commas.
@@ -247,7 +247,7 @@ func object(body []byte) ([]member, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows it")
 	}
 	return members, nil

@@ -27,7 +27,7 @@ func TestWrongSettingIsNamedDownToItsPlace(t *testing.T) {
 		{"fields", `[{"name":"a","label":"A","type":"select"}]`, "settings.fields[0].options"},
 		{"fields", `[{"name":"a","label":"A","type":"radio","options":["x, y"]}]`, "settings.fields[0].options[0].value"},
 		{"fields", `[{"name":"a","label":{"de":"A"}}]`, "settings.fields"},
-		{"fields", `[{"name":"a","label":"A","requried":true}]`, "settings.fields"},
+		{"fields", `[{"name":"a","label":"A","obligatory":true}]`, "settings.fields"},
 	} {
 		err := form.Adapter{}.CheckSettings(map[string]string{c.name: c.value})
 		e, ok := errors.AsType[*fault.Error](err)
