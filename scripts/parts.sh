@@ -17,6 +17,7 @@ say() { printf 'parts: %s\n' "$*" >&2; }
 give_up() { printf '%s\n' "parts: $*" | fold -s -w 100 >&2; exit 1; }
 
 main() {
+  case $cache in /*) ;; *) give_up "AIKAJANA_CACHE is \"$cache\"; make it an absolute path, because tests run in many folders" ;; esac
   [ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
   local part
   for part in "$@"; do

@@ -42,6 +42,9 @@ var pins string
 // CacheDir is where scripts/parts.sh installs: $AIKAJANA_CACHE, or aikajana in the user's ~/.cache.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("AIKAJANA_CACHE"); dir != "" {
+		if !filepath.IsAbs(dir) {
+			return "", fmt.Errorf("find the cache of stand-ins: AIKAJANA_CACHE is %q: make it an absolute path, because tests run in many folders", dir)
+		}
 		return dir, nil
 	}
 	home, err := os.UserHomeDir()

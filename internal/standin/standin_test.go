@@ -67,3 +67,10 @@ func TestEveryPythonPartsConstraintsHoldItsPin(t *testing.T) {
 		}
 	}
 }
+
+func TestRelativeCacheIsRefused(t *testing.T) {
+	t.Setenv("AIKAJANA_CACHE", "cache")
+	if dir, err := CacheDir(); err == nil || !strings.Contains(err.Error(), "absolute") {
+		t.Errorf("got %q, %v, want to be asked for an absolute path", dir, err)
+	}
+}

@@ -105,6 +105,39 @@ func BenchmarkReceiveAck(b *testing.B) {
 	}
 }
 
+// BenchmarkSendAndWork is 64 senders and 4 workers at the same time, until all is worked off.
+func BenchmarkSendAndWork(b *testing.B) {
+	db, q := onDisk(b, b.TempDir())
+	defer func() { _ = db.Close() }()
+	ctx, stop := context.WithCancel(b.Context())
+	defer stop()
+	var toSend, toWork atomic.Int64
+	toSend.Store(int64(b.N))
+	toWork.Store(int64(b.N))
+	var all sync.WaitGroup
+	b.ResetTimer()
+	for s := range 64 {
+		all.Go(func() {
+			for toSend.Add(-1) >= 0 {
+				if err := q.Send(b.Context(), queue.Outgoing{Body: body, Group: fmt.Sprintf("email/%d", s%7)}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		queue.Work(ctx, q, func(_ context.Context, batch []queue.Message) []string {
+			if toWork.Add(-int64(len(batch))) <= 0 {
+				stop()
+			}
+			return nil
+		}, queue.WorkOptions{Concurrency: 4, Wait: time.Second})
+	})
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+}
+
 // BenchmarkOpen300k is opening a queue of 300,000 messages, and counting its ledger.
 func BenchmarkOpen300k(b *testing.B) {
 	dir := b.TempDir()

@@ -387,8 +387,10 @@ func TestReceiverThatWaitsIsToldWhenADelayEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	received := make(chan int)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	go func() {
-		got, err := b.Receive(t.Context(), 1, 10*time.Second)
+		got, err := b.Receive(ctx, 1, time.Hour)
 		if err != nil {
 			t.Error(err)
 		}
