@@ -84,7 +84,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	defer cancel()
 	known, err := s.server.o.Recipients(ctx, address)
 	if err != nil {
-		s.server.o.Log.Warn("smtp: a recipient could not be looked up; the client will try again", "error", err)
+		s.server.o.Log.WarnContext(ctx, "smtp: a recipient could not be looked up; the client will try again", "error", err)
 		return answer(451, 4, 3, 0, "recipients cannot be looked up right now, try again later")
 	}
 	if !known {
@@ -156,7 +156,7 @@ func (s *session) take(m *Mail) error {
 	ctx, cancel := context.WithTimeout(s.server.ctx, s.server.o.DeliverTimeout)
 	defer cancel()
 	if err := s.server.o.Deliver(ctx, m); err != nil {
-		s.server.o.Log.Warn("smtp: a mail was not taken", "kind", fault.Of(err).String(), "error", err)
+		s.server.o.Log.WarnContext(ctx, "smtp: a mail was not taken", "kind", fault.Of(err).String(), "error", err)
 		return reply(err)
 	}
 	return nil
@@ -190,7 +190,7 @@ func (s *session) read(r io.Reader, trace []byte, chunked bool) (raw []byte, end
 		}
 		n, err := r.Read(raw[len(raw):want])
 		raw = raw[:len(raw)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return raw, false, held, nil
 		}
 		if err != nil {

@@ -149,7 +149,7 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	inner, err := net.Listen("tcp", o.Addr)
+	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", o.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("open the SMTP listener on %q: %w; name a free address with --smtp", o.Addr, err)
 	}
@@ -238,7 +238,9 @@ func (l libraryLog) Printf(format string, v ...any) {
 	l.log.Log(context.Background(), level, "smtp: "+fmt.Sprintf(format, v...))
 }
 
-func (l libraryLog) Println(v ...any) { l.log.Debug("smtp: " + fmt.Sprint(v...)) }
+func (l libraryLog) Println(v ...any) {
+	l.log.DebugContext(context.Background(), "smtp: "+fmt.Sprint(v...))
+}
 
 // SelfSigned makes a certificate that nobody vouches for, valid for a year: enough for STARTTLS between mail servers, which
 // encrypt without asking who the other is (RFC 7435).

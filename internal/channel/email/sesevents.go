@@ -39,23 +39,23 @@ func Events(raw []byte) ([]msg.Event, error) {
 	}
 	switch kind {
 	case "Send":
-		return r.receipts(msg.Accepted, r.Mail.Timestamp, "", r.destinations(), nil)
+		return r.receipts(msg.Accepted, r.Mail.Timestamp, "", r.destinations(), nil), nil
 	case "Delivery":
-		return r.receipts(msg.Delivered, r.Delivery.Timestamp, "", named(r.Delivery.Recipients), nil)
+		return r.receipts(msg.Delivered, r.Delivery.Timestamp, "", named(r.Delivery.Recipients), nil), nil
 	case "DeliveryDelay":
 		return r.receipts(msg.Delayed, r.DeliveryDelay.Timestamp, "", r.DeliveryDelay.Recipients,
-			&msg.ReceiptCode{Code: r.DeliveryDelay.Type, Title: delays[r.DeliveryDelay.Type]})
+			&msg.ReceiptCode{Code: r.DeliveryDelay.Type, Title: delays[r.DeliveryDelay.Type]}), nil
 	case "Bounce":
-		return r.bounce()
+		return r.bounce(), nil
 	case "Complaint":
 		return r.receipts(msg.Delivered, r.Complaint.Timestamp, r.Complaint.FeedbackID, r.Complaint.Recipients,
-			&msg.ReceiptCode{Code: "complaint", Title: strings.TrimSpace("the recipient reported the mail " + r.Complaint.FeedbackType)})
+			&msg.ReceiptCode{Code: "complaint", Title: strings.TrimSpace("the recipient reported the mail " + r.Complaint.FeedbackType)}), nil
 	case "Reject":
 		return r.receipts(msg.Failed, r.Mail.Timestamp, "", r.destinations(),
-			&msg.ReceiptCode{Code: "reject", Title: shortLine(r.Reject.Reason)})
+			&msg.ReceiptCode{Code: "reject", Title: shortLine(r.Reject.Reason)}), nil
 	case "Rendering Failure":
 		return r.receipts(msg.Failed, r.Mail.Timestamp, "", r.destinations(),
-			&msg.ReceiptCode{Code: "rendering_failure", Title: shortLine(r.Failure.ErrorMessage)})
+			&msg.ReceiptCode{Code: "rendering_failure", Title: shortLine(r.Failure.ErrorMessage)}), nil
 	}
 	return nil, rejected(raw, channel.CauseUnsupported, "eventType %q is not used", capped(kind, 40))
 }
@@ -118,7 +118,7 @@ type sesRecipient struct {
 	Diagnostic string `json:"diagnosticCode"`
 }
 
-func (r *sesRecord) bounce() ([]msg.Event, error) {
+func (r *sesRecord) bounce() []msg.Event {
 	b := &r.Bounce
 	state := msg.Failed
 	if b.Type == "Transient" && b.SubType == "General" {
@@ -143,7 +143,7 @@ func named(addresses []string) []sesRecipient {
 func (r *sesRecord) destinations() []sesRecipient { return named(r.Mail.Destination) }
 
 // receipts makes one event per recipient, or one without a recipient when none is named.
-func (r *sesRecord) receipts(state msg.State, at, id string, recipients []sesRecipient, why *msg.ReceiptCode) ([]msg.Event, error) {
+func (r *sesRecord) receipts(state msg.State, at, id string, recipients []sesRecipient, why *msg.ReceiptCode) []msg.Event {
 	when, err := msg.ParseTime(at)
 	if err != nil {
 		when = 0 // the time of a receipt orders nothing by itself
@@ -179,7 +179,7 @@ func (r *sesRecord) receipts(state msg.State, at, id string, recipients []sesRec
 		}
 		events = append(events, e)
 	}
-	return events, nil
+	return events
 }
 
 func shortLine(s string) string { return oneLine(strings.ToValidUTF8(capped(s, 300), "")) }

@@ -82,7 +82,7 @@ type World struct {
 
 // Open starts a world on 127.0.0.1, at a free port.
 func Open() (*World, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("open the fake mail world: %w", err)
 	}
