@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 
 	"github.com/aikajana/aikajana/internal/app/local"
 )
@@ -32,6 +33,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	log := slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: level}))
 	server, err := local.Open(local.Options{
 		Data: c.Data, HTTP: c.HTTP, SMTP: c.SMTP, Config: c.Config, AllowPrivate: c.AllowPrivate, BaseURL: c.BaseURL, Log: log, Out: s.out,
+		AdminPassword: os.Getenv("AIKAJANA_ADMIN_PASSWORD"), Token: os.Getenv("AIKAJANA_TOKEN"),
 	})
 	if err != nil {
 		return err

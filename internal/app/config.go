@@ -22,6 +22,21 @@ import (
 // Config is what a configuration file declares: the accounts, as code.
 type Config struct {
 	Accounts []AccountConfig `json:"accounts"`
+	// Relay is the SMTP relay that mail leaves by; without one mail answers wait.
+	Relay *RelayConfig `json:"relay,omitempty"`
+	// NotifyFrom is the address that notifications to staff come from; none are mailed without one.
+	NotifyFrom string `json:"notify_from,omitempty"`
+}
+
+// RelayConfig names an SMTP relay.
+type RelayConfig struct {
+	// Addr is host:port.
+	Addr string `json:"addr"`
+	// Username and Password sign in; Password is a reference like those of secrets.
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+	// Security is "starttls" (the default unless the relay is on this machine), "tls" or "none".
+	Security string `json:"security,omitempty"`
 }
 
 // AccountConfig declares one account. Values of secrets are "env:NAME", "file:PATH" or "literal:VALUE".
@@ -61,7 +76,8 @@ type Lookup struct {
 // SystemLookup resolves from the process's environment and files.
 func SystemLookup() Lookup { return Lookup{Env: os.LookupEnv, ReadFile: os.ReadFile} }
 
-func (l Lookup) resolve(field, reference string) (string, error) {
+// Resolve gives the value that a reference stands for; errors are Invalid and name the field.
+func (l Lookup) Resolve(field, reference string) (string, error) {
 	kind, rest, ok := strings.Cut(reference, ":")
 	switch {
 	case ok && kind == "literal":
@@ -101,7 +117,7 @@ func (a *App) Declare(ctx context.Context, c *Config, secrets secret.Store, look
 			if err := knownSecret(&info, name); err != nil {
 				return fmt.Errorf("%s: %w", where, err)
 			}
-			value, err := look.resolve("secrets."+name, reference)
+			value, err := look.Resolve("secrets."+name, reference)
 			if err != nil {
 				return fmt.Errorf("%s: %w", where, err)
 			}
@@ -195,7 +211,7 @@ func CheckSettings(info *channel.Info, settings map[string]string) error {
 func (a *AccountConfig) ResolveSecrets(look Lookup) (map[string][]string, error) {
 	secrets := make(map[string][]string, len(a.Secrets))
 	for name, reference := range a.Secrets {
-		value, err := look.resolve("secrets."+name, reference)
+		value, err := look.Resolve("secrets."+name, reference)
 		if err != nil {
 			return nil, err
 		}

@@ -1,33 +1,21 @@
 package local
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 // handler is everything that answers HTTP.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/{channel}/{account}", s.app.Pipeline.Ingest())
-	mux.HandleFunc("GET /healthz", s.health)
+	mux.Handle("/healthz", s.staff.API)
+	mux.Handle("/api/", s.staff.API)
+	mux.Handle("GET /socket", s.staff.API.Socket())
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.Handle("/files/", s.blobs.Handler())
+	mux.Handle("/", s.pages)
 	return mux
-}
-
-// health says that the process is alive and can write: it does write, durably.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-	defer cancel()
-	if err := s.app.Store.Heartbeat(ctx); err != nil {
-		s.log.Error("not healthy", "err", err)
-		http.Error(w, "not able to write", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n")) // whoever asked is gone
 }
 
 // metrics are in Prometheus's text form. They name accounts and queues, never people.

@@ -16,12 +16,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/app/public"
+	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/blob/dir"
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/guard"
 	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/notify"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/queue"
 	queuelocal "github.com/aikajana/aikajana/internal/queue/local"
@@ -54,8 +58,10 @@ type Options struct {
 	Lookup app.Lookup
 	// Fatal is called when the disk can no longer be trusted; it must not return. nil logs and exits.
 	Fatal func(error)
-	// Mailer hands mail over; nil leaves mail answers waiting.
+	// Mailer hands mail over; when nil, the relay that the configuration names does, and without one mail answers wait.
 	Mailer channel.Mailer
+	// AdminPassword creates the user admin on an empty store, Token an API token with all rights.
+	AdminPassword, Token string
 }
 
 // Server is a running program.
@@ -63,6 +69,11 @@ type Server struct {
 	o       Options
 	log     *slog.Logger
 	app     *app.App
+	staff   *staff.Staff
+	pages   http.Handler
+	hub     *api.Hub
+	demo    *demo
+	setup   string // secret of the one-time set-up link, when nobody can sign in yet
 	db      *engine.DB
 	table   *pebble.Table
 	blobs   *dir.Store
@@ -151,27 +162,73 @@ func (s *Server) build(key []byte) error {
 	if err != nil {
 		return fmt.Errorf("load the time zone: %w", err)
 	}
+	config := &app.Config{}
+	if s.o.Config != "" {
+		if config, err = app.ReadConfig(s.o.Config); err != nil {
+			return err
+		}
+	}
+	if s.o.Mailer == nil {
+		if s.o.Mailer, err = relay(config.Relay, s.o.Lookup); err != nil {
+			return fmt.Errorf("configuration %s: %w", s.o.Config, err)
+		}
+	}
 	g := guard.New(guard.Options{AllowPrivate: s.o.AllowPrivate})
+	s.hub = api.NewHub()
+	s.demo = newDemo("http://"+s.http.Addr().String()+"/hooks/whatsapp/"+demoAccount, func() time.Time { return s.o.Now().Time() })
+	outside := g.Client()
+	outside.Transport = demoTransport{s.demo, outside.Transport}
+	told := &late{}
 	s.app, err = app.New(app.Deps{
 		Table: s.table, Blobs: s.blobs, Secrets: s.secrets, Inbound: s.queues["inbound"], Mails: s.queues["mail"],
-		Media: s.queues["media"], Wake: s.queues["wake"], HTTP: g.Client(), Mailer: s.o.Mailer, Key: key, Now: s.o.Now, Rand: rand.Reader, Log: s.log,
+		Media: s.queues["media"], Wake: s.queues["wake"], HTTP: outside, Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.o.Mailer, Push: s.hub,
+		Notifiers: []pipeline.Notifier{told}, Key: key, Now: s.o.Now, Rand: rand.Reader, Log: s.log,
 		Config: pipeline.Config{BaseURL: s.o.BaseURL, Hours: timeline.OfficeHours(helsinki)},
 	})
 	if err != nil {
 		return err
 	}
-	if s.o.Config != "" {
-		c, err := app.ReadConfig(s.o.Config)
-		if err != nil {
-			return err
-		}
-		if err := s.app.Declare(context.Background(), c, s.secrets, s.o.Lookup); err != nil {
-			return fmt.Errorf("configuration %s: %w", s.o.Config, err)
+	if err := s.app.Declare(context.Background(), config, s.secrets, s.o.Lookup); err != nil {
+		return fmt.Errorf("configuration %s: %w", s.o.Config, err)
+	}
+	if err := s.letPeopleIn(key, helsinki, told, config); err != nil {
+		return err
+	}
+	return s.openMail()
+}
+
+// letPeopleIn lets staff and customers in.
+func (s *Server) letPeopleIn(key []byte, location *time.Location, told *late, config *app.Config) error {
+	queues := map[string]queue.Queue{}
+	for name, q := range s.queues {
+		queues[name] = q
+	}
+	var err error
+	s.staff, err = staff.New(s.app, staff.Options{
+		Secrets: s.secrets, Blobs: s.blobs, Queues: queues, Hub: s.hub, BaseURL: s.o.BaseURL, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if s.setup, err = s.staff.Auth.Bootstrap(context.Background(), s.o.AdminPassword, s.o.Token); err != nil {
+		return fmt.Errorf("let the first person in: %w", err)
+	}
+	if s.o.Mailer != nil && config.NotifyFrom != "" {
+		told.to = &notify.Mail{
+			People: s.staff.Auth, Told: s.app.Store, Mailer: s.o.Mailer, From: config.NotifyFrom, BaseURL: s.o.BaseURL, Now: s.o.Now,
 		}
 	}
+	s.pages, err = public.New(s.app, public.Options{
+		Key: key, BaseURL: s.o.BaseURL, Location: location, Log: s.log, NewID: s.app.Store.NewID, Setup: &firstStart{s},
+	})
+	return err
+}
+
+func (s *Server) openMail() error {
 	if s.o.SMTP == "" {
 		return nil
 	}
+	var err error
 	s.smtp, err = smtpd.New(smtpd.Options{
 		Addr: s.o.SMTP, Domain: "localhost", Now: func() time.Time { return s.o.Now().Time() }, Log: s.log,
 		Recipients: func(ctx context.Context, address string) (bool, error) {
@@ -221,11 +278,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.work(working, &wait, feed)
 	if s.o.Out != nil {
 		_, _ = fmt.Fprintf(s.o.Out, "listening http=%s smtp=%s\n", s.HTTPAddr(), s.SMTPAddr()) // nobody may be reading it
+		s.greet()
 	}
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	s.hub.Close() // sockets go first: they would keep the server waiting
 	ending, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	err = errors.Join(err, web.Shutdown(ending))
@@ -257,6 +316,7 @@ func (s *Server) work(ctx context.Context, wait *sync.WaitGroup, feed table.Feed
 	}
 	wait.Go(func() { s.react(ctx, feed) })
 	wait.Go(func() { s.tick(ctx) })
+	wait.Go(func() { s.demo.play(ctx, func(err error) { s.log.Warn("demonstration", "err", err) }) })
 }
 
 // Every minute what waits is looked after, every six hours old raw input is deleted.
