@@ -29,8 +29,8 @@ type contact struct {
 // who is an identity without a name.
 type who struct{ kind, value string }
 
-// batch reads what the items share. Nothing here is needed to keep a message, so nothing here rejects one.
-func (p *parser) batch(v wireValue) *batch {
+// newBatch reads what the items share. Nothing here is needed to keep a message, so nothing here rejects one.
+func newBatch(v *wireValue) *batch {
 	s := &batch{errors: v.Errors, known: make(map[who]int, 2*len(v.Contacts)), contacts: make([]contact, len(v.Contacts))}
 	for i := range v.Contacts {
 		c := &v.Contacts[i]
@@ -45,7 +45,7 @@ func (p *parser) batch(v wireValue) *batch {
 	if is(v.Metadata, '{') && json.Unmarshal(v.Metadata, &m) == nil {
 		s.scope, s.number = strings.TrimSpace(string(m.Number)), digits(string(m.Displays))
 	}
-	s.alone = len(s.contacts) == 1 && len(items(v.Messages))+len(items(v.Echoes))+len(items(v.Statuses)) == 1
+	s.alone = len(s.contacts) == 1 && len(items(v.Messages))+len(items(v.Echoes))+len(items(v.Statuses))+len(items(v.Calls)) == 1
 	return s
 }
 

@@ -80,6 +80,16 @@ type wireValue struct {
 	Errors   list[wireError]   `json:"errors"`
 }
 
+// holds says whether there is anything to read.
+func (v *wireValue) holds() bool {
+	for _, list := range []json.RawMessage{v.Messages, v.Echoes, v.Statuses, v.Calls} {
+		if !absent(list) && !empty(list) {
+			return true
+		}
+	}
+	return false
+}
+
 type wireMetadata struct {
 	Number   text `json:"phone_number_id"`
 	Displays text `json:"display_phone_number"`
