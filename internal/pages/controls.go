@@ -49,12 +49,16 @@ func (c control) target() string {
 func (s *site) formPage(t *Texts, account string, view FormView, sub form.Submission, problems []form.Problem) page {
 	f := &view.Form
 	p := page{
-		T: t, Title: f.Title.In(t.Tag), Intro: paragraphs(f.Intro.In(t.Tag)), Promise: promise(t, view), Accent: f.Accent, Origins: f.Origins, FormPage: true,
+		T: t, Title: f.Title[t.Tag], Promise: promise(t, view), Accent: f.Accent, Origins: f.Origins, FormPage: true,
 		Action: "/forms/" + url.PathEscape(account) + "?lang=" + t.Tag, Page: sub.Page, Privacy: f.PrivacyURL, Files: f.Files,
 		Controls: controls(t, f, sub),
 	}
 	if p.Title == "" {
 		p.Title = t.Title
+	}
+	intro, in := f.Intro.Best(t.Tag)
+	if p.Intro = paragraphs(intro); in != t.Tag {
+		p.IntroLanguage = in
 	}
 	for _, one := range problems {
 		e := wrong{Text: sentence(t, f, one)}

@@ -180,8 +180,10 @@ type page struct {
 	Style     template.CSS
 	Languages []languageLink
 	Intro     []string
-	Promise   string
-	Errors    []wrong
+	// IntroLanguage is set when the operator's text is in another language than the page.
+	IntroLanguage string
+	Promise       string
+	Errors        []wrong
 	// Accent and Origins are the account's; FormPage says that the browser may name our origin when it posts.
 	Accent   string
 	Origins  []string
@@ -193,9 +195,11 @@ type page struct {
 
 	Status                   string
 	State, AnswerBy, Expires string
-	Steps                    []moment
-	Messages                 []moment
-	Link                     *link
+	// AddMore says how to write more; only who was written to by mail can reply to it.
+	AddMore  string
+	Steps    []moment
+	Messages []moment
+	Link     *link
 }
 
 type link struct{ URL, Text string }

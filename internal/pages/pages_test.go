@@ -201,6 +201,21 @@ func TestLanguageIsTheOneAskedForThenTheBrowsersThenTheAccounts(t *testing.T) {
 	}
 }
 
+func TestOperatorsTextInAnotherLanguageIsMarkedAndOursIsUsedForTheHeading(t *testing.T) {
+	t.Parallel()
+	_, b := setup(t, map[string]string{"title_fi": "Kerro meille", "intro_fi": "Autamme."})
+	page := b.get("/forms/main?lang=sv")
+	if got := text(page.all("h1")[0]); got != "Kontakta oss" {
+		t.Errorf("heading %q", got)
+	}
+	if p := page.all("p")[0]; text(p) != "Autamme." || attr(p, "lang") != "fi" {
+		t.Errorf("the Finnish text on the Swedish page: %q, lang %q", text(p), attr(p, "lang"))
+	}
+	if own := b.get("/forms/main?lang=fi"); text(own.all("h1")[0]) != "Kerro meille" || has(own.all("p")[0], "lang") {
+		t.Error("the Finnish page")
+	}
+}
+
 func TestStatusPageShowsStatesInTheDesksTimeAndChangesNothing(t *testing.T) {
 	t.Parallel()
 	d, b := setup(t, nil)
@@ -215,6 +230,9 @@ func TestStatusPageShowsStatesInTheDesksTimeAndChangesNothing(t *testing.T) {
 		}
 	}
 	harmless(t, page)
+	if strings.Contains(page.body, "vastaa sähköpostiimme") {
+		t.Error("nobody wrote to them yet: there is no mail to reply to")
+	}
 	if strings.Contains(page.body, "secret step") || page.Header.Get("Referrer-Policy") != "no-referrer" || page.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", page.Header)
 	}

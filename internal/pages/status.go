@@ -94,7 +94,7 @@ func (s *site) showStatus(w http.ResponseWriter, r *http.Request) {
 	for _, m := range view.Messages {
 		who := t.You
 		if m.FromUs {
-			who = t.Us
+			who, p.AddMore = t.Us, t.AddMore
 		}
 		p.Messages = append(p.Messages, moment{Machine: m.Time.String(), When: s.when(t, m.Time), Who: who, Text: m.Text, Files: m.Files})
 	}

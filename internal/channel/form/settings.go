@@ -21,15 +21,18 @@ type Text map[string]string
 
 // In is the text in that language; where it is missing, in the first of the languages that has one.
 func (t Text) In(language string) string {
-	if s := t[language]; s != "" {
-		return s
-	}
-	for _, l := range Languages() {
+	text, _ := t.Best(language)
+	return text
+}
+
+// Best is like In, and says in which language the text is: the page marks it when that is not its own.
+func (t Text) Best(language string) (text, in string) {
+	for _, l := range append([]string{language}, Languages()...) {
 		if s := t[l]; s != "" {
-			return s
+			return s, l
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // Settings are an account's settings, read.
