@@ -74,6 +74,9 @@ func readMailbox(s string) (mailbox, bool) {
 	open := strings.LastIndexByte(s, '<')
 	if open >= 0 {
 		inside, _, _ := strings.Cut(s[open+1:], ">")
+		if strings.ContainsAny(inside, "( ") && !strings.Contains(inside, `"`) {
+			inside = strings.ReplaceAll(withoutComments(inside), " ", "")
+		}
 		if i := strings.LastIndexByte(inside, ':'); i >= 0 { // a source route (RFC 5322 section 4.4)
 			inside = inside[i+1:]
 		}

@@ -385,10 +385,14 @@ func clean(s string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			return r
-		case r == '\u2028' || r == '\u2029' || r == 0x85:
+		case r == '\u2028' || r == '\u2029':
 			return '\n'
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == '\uFEFF':
+		case r < ' ' || r == 0x7f || r == '\uFEFF':
 			return -1
+		case r > 0x7f && r < 0xa0: // what nobody writes: windows-1252 that was taken for Latin-1 on its way
+			if r = charmap.Windows1252.DecodeByte(byte(r)); r < 0xa0 || r == utf8.RuneError {
+				return -1
+			}
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))

@@ -255,6 +255,8 @@ func TestFault42_WhatLibrariesGiveUpOnStaysReadable(t *testing.T) {
 		"UTF-8 called Latin-1":            top + "Content-Type: text/plain; charset=iso-8859-1\n\nHyvää päivää\n",
 		"UTF-8 called nothing":            top + "\nHyvää päivää\n",
 		"half of each":                    top + "\nHyvää p\xe4iv\xe4\xe4\n",
+		"a stray line in the header":      "X: y\n__\n  <a@b.example>\n" + top + "Content-Type: text/plain; charset=utf-8\n\nHyvää päivää\n",
+		"a line of blanks in the header":  "X: y,\n\t\n\tz\n" + top + "Content-Type: text/plain; charset=utf-8\n\nHyvää päivää\n",
 		"a broken Content-Type":           top + "Content-Type: text/plain; charset=\"utf-8; x=\n\nHyvää päivää\n",
 		"Content-Type of one word":        top + "Content-Type: text\n\nHyvää päivää\n",
 		"unpadded base64":                 top + "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nSHl2w6TDpCBww6RpdsOkw6Q\n",
@@ -397,6 +399,8 @@ func TestAddressesAreReadAsSendersWriteThem(t *testing.T) {
 		"Äiti <äiti@häkki.example>":                     {"Äiti", "äiti@xn--hkki-loa.example"},
 		"undisclosed-recipients:;, maija@world.example": {"", "maija@world.example"},
 		"Maija maija@world.example":                     {"Maija", "maija@world.example"},
+		"Maija (M) <maija(c)@world.example(d)>":         {"Maija (M)", "maija@world.example"},
+		"M <maija@world(c).  example>":                  {"M", "maija@world.example"},
 		"'Maija' <maija@world.example>":                 {"Maija", "maija@world.example"},
 		"Mai\u202eja <maija@world.example>":             {"Maija", "maija@world.example"},
 	} {

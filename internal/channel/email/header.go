@@ -79,7 +79,7 @@ func readHeader(b []byte) (header, []byte) {
 			if len(h) == 0 {
 				return nil, start
 			}
-			if !startsField(rest) {
+			if !startsField(rest) && !knownFieldNear(rest) {
 				return h, b
 			}
 			b = rest
@@ -136,6 +136,21 @@ func startsField(b []byte) bool {
 	return ok
 }
 
+// knownFieldNear says that a well-known field follows within three lines: the stray line was none of the body's.
+func knownFieldNear(b []byte) bool {
+	for range 3 {
+		line, rest := cutLine(b)
+		if len(line) == 0 {
+			return false
+		}
+		if name, _, ok := splitField(line); ok && returnedFields[name] {
+			return true
+		}
+		b = rest
+	}
+	return false
+}
+
 // unfold adds the continuation lines that follow a field.
 func unfold(value string, b []byte) (string, []byte) {
 	if len(b) == 0 || b[0] != ' ' && b[0] != '\t' {
@@ -146,8 +161,8 @@ func unfold(value string, b []byte) (string, []byte) {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
 		line, rest := cutLine(b)
 		text := bytes.TrimSpace(line)
-		if len(text) == 0 {
-			break
+		if len(text) == 0 && (len(rest) == 0 || rest[0] != ' ' && rest[0] != '\t') {
+			break // a line of blanks ends a field, unless it goes on below (RFC 5322 section 4.2)
 		}
 		if all.Len()+len(text) < maxFieldBytes {
 			all.WriteByte(' ')
