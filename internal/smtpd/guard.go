@@ -39,7 +39,8 @@ func (s *Server) admit(conn net.Conn) (*guardedConn, bool) {
 	c := &guardedConn{Conn: conn, server: s, client: clientKey(conn.RemoteAddr()), ends: time.Now().Add(s.o.SessionTimeout)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= s.o.MaxConnections || s.perClient[c.client] >= s.o.MaxPerClient || s.draining.Load() {
+	crowded := s.perClient[c.client] >= s.o.MaxPerClient && !(s.o.trustLoopback && net.ParseIP(c.client).IsLoopback())
+	if len(s.conns) >= s.o.MaxConnections || crowded || s.draining.Load() {
 		return nil, false
 	}
 	s.conns[c] = struct{}{}

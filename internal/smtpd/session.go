@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,8 +96,11 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return answer(550, 5, 1, 1, "no such recipient here; nothing is relayed")
 	}
 	s.mu.Lock()
-	s.envelope.recipients = append(s.envelope.recipients, address)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	// Named twice, in whatever case, it is one mailbox here and gets one mail.
+	if !slices.ContainsFunc(s.envelope.recipients, func(one string) bool { return strings.EqualFold(one, address) }) {
+		s.envelope.recipients = append(s.envelope.recipients, address)
+	}
 	return nil
 }
 

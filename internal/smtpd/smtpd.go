@@ -81,7 +81,8 @@ type Options struct {
 	MaxRecipients int
 	// MaxRefusals of unknown recipients before a session is closed, so that addresses are not guessed in bulk; 20.
 	MaxRefusals int
-	// MaxConnections in all, 200, and MaxPerClient from one IPv4 address or IPv6 /64, 20. More are answered 421.
+	// MaxConnections in all, 200, and MaxPerClient from one IPv4 address or IPv6 /64, 20. More are answered 421. Unless
+	// MaxPerClient is set, loopback addresses are free of it: a relay or proxy of one's own brings everybody's mail.
 	MaxConnections int
 	MaxPerClient   int
 	// MaxMemory is what all mails in transfer may hold together, in bytes; 256 MB. Above it, 452.
@@ -94,6 +95,8 @@ type Options struct {
 	// DeliverTimeout bounds one Deliver, 2 min; CheckTimeout all DNS questions about one mail, 10 s.
 	DeliverTimeout time.Duration
 	CheckTimeout   time.Duration
+
+	trustLoopback bool
 }
 
 func (o *Options) complete() error {
@@ -110,6 +113,7 @@ func (o *Options) complete() error {
 	whole(&o.MaxRecipients, 100)
 	whole(&o.MaxRefusals, 20)
 	whole(&o.MaxConnections, 200)
+	o.trustLoopback = o.MaxPerClient == 0
 	whole(&o.MaxPerClient, 20)
 	whole(&o.MaxMemory, 256<<20)
 	whole(&o.CommandTimeout, 5*time.Minute)

@@ -481,6 +481,29 @@ func TestOneClientCannotTakeAllConnections(t *testing.T) {
 	dial(t, d).expect("", "220")
 }
 
+func TestAFrontOfOnesOwnMayBringEverybodysMail(t *testing.T) {
+	t.Parallel()
+	d := open(t, func(o *smtpd.Options) { o.MaxConnections = 30 })
+	for range 30 {
+		dial(t, d).expect("", "220")
+	}
+	dial(t, d).expect("", "421 4.7.0")
+}
+
+func TestARecipientNamedTwiceGetsOneMail(t *testing.T) {
+	t.Parallel()
+	d := open(t, nil)
+	l := dial(t, d)
+	l.envelope()
+	l.expect("RCPT TO:<Help@Desk.Example>", "250")
+	l.expect("RCPT TO:<info@desk.example>", "250")
+	l.expect("DATA", "354")
+	l.expect(hello+".", "250")
+	if m := d.got()[0]; len(m.Recipients) != 2 {
+		t.Errorf("%q", m.Recipients)
+	}
+}
+
 func TestASlowClientIsCutOff(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -2,6 +2,7 @@ package smtpd_test
 
 import (
 	"bytes"
+	"net"
 	"regexp"
 	"testing"
 
@@ -31,7 +32,11 @@ func FuzzWhereAMailEnds(f *testing.F) {
 		l.expect("DATA", "354")
 		l.write(string(body) + "\r\n.\r\nQUIT\r\n")
 		l.expect("", "250")
-		_ = l.conn.Close() // what follows was only there to be mistaken for something
+		// What follows was only there to be mistaken for something. Without lingering, thousands of runs leave no ports behind.
+		if tcp, ok := l.conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = l.conn.Close()
 
 		whole := append([]byte("\r\n"), body...)
 		whole = append(whole, "\r\n.\r\n"...)

@@ -335,6 +335,26 @@ func TestAnAnswerReachesTheWorldOverARelayAndItsBounceNamesTheEntry(t *testing.T
 	}
 }
 
+// BenchmarkSend is one answer composed and handed to a relay on this machine, over a kept connection.
+func BenchmarkSend(b *testing.B) {
+	world, err := fake.Open()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = world.Close() }()
+	relay, err := smtprelay.New(smtprelay.Options{Addr: world.Addr()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = relay.Close() }()
+	conn, out := channel.Conn{Account: desk(), Mail: relay}, answer()
+	for b.Loop() {
+		if _, err := (Adapter{}).Send(context.Background(), conn, out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func FuzzCompose(f *testing.F) {
 	f.Add("Re: häiriö", "Aino", "Hei\n.\n", "1@a", "R-1")
 	f.Add("=?utf-8?q?x?=", "\"a\\", "\x00\xff", "a b\r\n", "")
