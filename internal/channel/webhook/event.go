@@ -42,11 +42,7 @@ func newParser(env channel.Envelope) (*parser, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := ownRule()
-	if err != nil {
-		return nil, err
-	}
-	return &parser{account: env.Account, trusted: env.Settings["trust_addresses"] == "yes", rules: append(rules, own)}, nil
+	return &parser{account: env.Account, trusted: env.Settings["trust_addresses"] == "yes", rules: append(rules, ownRule())}, nil
 }
 
 func (p *parser) event(it item) (*msg.Event, error) {

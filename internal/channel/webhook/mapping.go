@@ -165,18 +165,15 @@ func (r *Rule) applies(doc any) bool {
 	return ok && slices.Contains(r.When.Equals, value)
 }
 
-// ownRule is how CloudEvents of our own type are read; the documentation shows the same.
-func ownRule() (Rule, error) {
-	rules, err := ReadMapping(`{
-		"when": {"path": "/type", "equals": ["aikajana.message"]},
-		"time": "/time", "thread": "/data/thread", "reply_to": "/data/reply_to",
-		"from": {"kind": "/data/from/kind", "value": "/data/from/value", "name": "/data/from/name"},
-		"subject": "/data/subject", "text": "/data/text", "language": "/data/language",
-		"direction": "/data/direction", "public": "/data/public", "fields": "/data/fields",
-		"attachments": {"items": "/data/attachments", "url": "/url", "name": "/name", "type": "/type", "size": "/size"}
-	}`)
-	if err != nil {
-		return Rule{}, err
+// ownRule is how CloudEvents of our own type are read. It is built and not parsed: every event of every account needs it.
+func ownRule() Rule {
+	at := func(path ...string) Place { return Place{path: path, set: true} }
+	return Rule{
+		When: &When{Path: at("type"), Equals: []string{"aikajana.message"}},
+		Time: at("time"), Thread: at("data", "thread"), ReplyTo: at("data", "reply_to"),
+		From:    From{Kind: at("data", "from", "kind"), Value: at("data", "from", "value"), Name: at("data", "from", "name")},
+		Subject: at("data", "subject"), Text: at("data", "text"), Language: at("data", "language"),
+		Direction: at("data", "direction"), Public: at("data", "public"), Fields: at("data", "fields"),
+		Attachments: Attachments{Items: at("data", "attachments"), URL: at("url"), Name: at("name"), Type: at("type"), Size: at("size")},
 	}
-	return rules[0], nil
 }
