@@ -176,10 +176,6 @@ func (g *group) add(r *request) {
 		return
 	}
 	g.members = append(g.members, r)
-	if err := g.db.fatal.Load(); err != nil {
-		r.err = *err
-		return
-	}
 	g.tx.begin()
 	defer func() {
 		if p := recover(); p != nil {

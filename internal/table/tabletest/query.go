@@ -125,8 +125,8 @@ func pages(t *testing.T, h Harness) {
 		var got []string
 		for {
 			page := query(t, h, q)
-			if len(page) > q.Limit {
-				rt.Fatalf("%d items for a limit of %d", len(page), q.Limit)
+			if len(page) > q.Limit || len(got) > len(want) {
+				rt.Fatalf("%+v: %d items for a limit of %d; so far %q, want %q", q, len(page), q.Limit, got, want)
 			}
 			for _, i := range page {
 				got = append(got, i.SK)
