@@ -39,7 +39,9 @@ func (s *Server) admit(conn net.Conn) (*guardedConn, bool) {
 	c := &guardedConn{Conn: conn, server: s, client: clientKey(conn.RemoteAddr()), ends: time.Now().Add(s.o.SessionTimeout)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	crowded := s.perClient[c.client] >= s.o.MaxPerClient && !(s.o.trustLoopback && net.ParseIP(c.client).IsLoopback())
+	tcp, _ := conn.RemoteAddr().(*net.TCPAddr)
+	own := s.o.trustLoopback && tcp != nil && tcp.IP.IsLoopback()
+	crowded := !own && s.perClient[c.client] >= s.o.MaxPerClient
 	if len(s.conns) >= s.o.MaxConnections || crowded || s.draining.Load() {
 		return nil, false
 	}
