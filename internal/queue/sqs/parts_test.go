@@ -5,6 +5,7 @@ package sqs
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -78,7 +79,7 @@ func newQueue(t *testing.T, through http.RoundTripper) *Queue {
 	config := standin.Config(standin.SQS(t))
 	plain := sqs.NewFromConfig(config)
 	name := strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())
-	name = name[max(0, len(name)-70):]
+	name = name[max(0, len(name)-60):] + "-" + rand.Text()[:8] // SQS allows 80; a test may run more than once
 	dead, err := plain.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name + "-dead")})
 	if err != nil {
 		t.Fatal(err)
