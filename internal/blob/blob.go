@@ -55,7 +55,7 @@ type Store interface {
 	Get(ctx context.Context, key string, from, n int64) (io.ReadCloser, Info, error)
 	// Delete removes a blob; one that is not there is no error.
 	Delete(ctx context.Context, key string) error
-	// List returns up to limit blobs whose keys start with prefix, in byte order, behind after.
+	// List returns up to limit blobs whose keys start with prefix, in byte order, behind after. Their Type is left empty.
 	List(ctx context.Context, prefix, after string, limit int) ([]Info, error)
 	// Link makes a URL that gives the blob to whoever holds it, until it expires.
 	Link(ctx context.Context, key string, l Link) (string, error)

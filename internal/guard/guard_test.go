@@ -474,3 +474,42 @@ func FuzzAddresses(f *testing.F) {
 		}
 	})
 }
+
+// net/http makes a request with an Idempotency-Key again by itself. When the second attempt cannot even connect, the first may
+// still have been carried out.
+func TestAttemptThatTheTransportRepeatedStaysUncertain(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		buffer := make([]byte, 10_000)
+		_, _ = c.Read(buffer)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_, _ = c.Read(buffer)
+		_ = l.Close()
+		_ = c.Close()
+	}()
+	client := New(Options{AllowPrivate: true}).Client()
+	for attempt := range 2 {
+		req := request(t, http.MethodPost, "http://"+l.Addr().String(), "hello")
+		req.Header.Set("Idempotency-Key", "k")
+		resp, err := Do(client, req)
+		if attempt == 1 {
+			wantFault(t, "the second request", err, fault.Uncertain, "unreachable")
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		closeBody(t, resp)
+	}
+}

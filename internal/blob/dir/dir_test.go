@@ -357,3 +357,35 @@ func TestShortKeyForLinksIsRefused(t *testing.T) {
 		t.Error("a key of five bytes was accepted")
 	}
 }
+
+// Whoever hears that the blob is there already relies on it, although the one who stored it has not synced the folder yet.
+func TestFault68_BlobThatIsThereAlreadySurvivesAPowerCutToo(t *testing.T) {
+	t.Parallel()
+	c, d := newClock(), crashdisk.New()
+	s := open(t, "/blobs", d, c)
+	if err := put(s, "raw/before", "x", true); err != nil { // the folder exists, so the only sync left is that of the new entry
+		t.Fatal(err)
+	}
+	var crashed *crashdisk.Disk
+	busy := false
+	d.Fail(func(op crashdisk.Op, name string) error {
+		if op != crashdisk.OpSyncDir || busy || strings.HasSuffix(name, "data") {
+			return nil
+		}
+		busy = true // the first writer now waits here, its file linked and not synced
+		if err := put(s, "raw/before2", "second", true); !errors.Is(err, blob.ErrExists) {
+			t.Errorf("the second writer: %v, want ErrExists", err)
+		}
+		crashed = d.Crash(0, nil)
+		return nil
+	})
+	if err := put(s, "raw/before2", "first", true); err != nil {
+		t.Fatal(err)
+	}
+	if crashed == nil {
+		t.Fatal("the first writer synced no folder")
+	}
+	if body, err := read(open(t, "/blobs", crashed, c), "raw/before2"); err != nil || body != "first" {
+		t.Errorf("after the cut: %q, %v", body, err)
+	}
+}
