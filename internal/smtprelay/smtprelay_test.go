@@ -33,9 +33,10 @@ const (
 // relay is a scripted SMTP server. Its script maps a step (greet, EHLO, AUTH, MAIL, RCPT, DATA, RSET, dot) to its answers,
 // one after another, the last one for ever; what is not in the script is answered as it should be.
 type relay struct {
-	addr string
-	tls  *tls.Config
-	ext  []string
+	addr     string
+	tls      *tls.Config
+	implicit bool // TLS from the first byte
+	ext      []string
 
 	mu     sync.Mutex
 	script map[string][]string
@@ -93,6 +94,9 @@ func (r *relay) answer(step, otherwise string) string {
 
 func (r *relay) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
+	if r.implicit {
+		conn = tls.Server(conn, r.tls)
+	}
 	in := bufio.NewReader(conn)
 	say := func(step, otherwise string) bool {
 		a := r.answer(step, otherwise)
@@ -412,6 +416,24 @@ func TestSTARTTLSIsAskedForUnlessTheRelayIsOnThisMachine(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("from the first byte", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, nil, func(r *relay) { secure(r); r.implicit = true })
+		m := mailer(t, smtprelay.Options{Addr: "relay.example:465", Dial: dial(r), TLSConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, Username: "desk", Password: "secret"})
+		if _, err := send(m); err != nil || strings.Contains(r.said(), "STARTTLS") {
+			t.Errorf("%v %s", err, r.said())
+		}
+	})
+	for _, step := range []string{"greet", "EHLO", "STARTTLS"} {
+		t.Run("hangs at "+step, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, map[string][]string{step: {hang}}, secure)
+			m := mailer(t, smtprelay.Options{Addr: "relay.example:587", Dial: dial(r), DialTimeout: 200 * time.Millisecond})
+			if _, err := send(m); fault.Of(err) != fault.Retry || fault.Code(err) != "connection" {
+				t.Errorf("%v", err)
+			}
+		})
+	}
 	t.Run("password in the clear", func(t *testing.T) {
 		t.Parallel()
 		_, err := smtprelay.New(smtprelay.Options{Addr: "relay.example:25", Security: smtprelay.None, Username: "desk"})
