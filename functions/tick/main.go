@@ -1,0 +1,14 @@
+// Command tick is the Lambda that looks after what waits, once a minute.
+package main
+
+import (
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/awslambda"
+)
+
+func main() {
+	s := aws.MustStart(aws.Options{})
+	lambda.Start(awslambda.Schedule(s.Pipeline.Tick))
+}

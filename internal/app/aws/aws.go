@@ -1,0 +1,251 @@
+// Package aws wires the program to AWS: DynamoDB, SQS, S3, SES and SSM. Each Lambda asks for the part that it is.
+package aws
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/aikajana/aikajana/internal/app"
+	blobs3 "github.com/aikajana/aikajana/internal/blob/s3"
+	"github.com/aikajana/aikajana/internal/channel/email"
+	"github.com/aikajana/aikajana/internal/guard"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/pipeline"
+	"github.com/aikajana/aikajana/internal/queue"
+	queuesqs "github.com/aikajana/aikajana/internal/queue/sqs"
+	"github.com/aikajana/aikajana/internal/secret"
+	secretssm "github.com/aikajana/aikajana/internal/secret/ssm"
+	"github.com/aikajana/aikajana/internal/sesmail"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
+	"github.com/aikajana/aikajana/internal/timeline"
+)
+
+// Environment is what the template tells a function, by the names of its environment variables.
+type Environment struct {
+	Table, Bucket string
+	// Queues and Dead are queue URLs by name: inbound, mail, media, wake.
+	Queues, Dead map[string]string
+	// SecretPath is the SSM path below which secrets lie ("/aikajana/prod/").
+	SecretPath string
+	BaseURL    string
+	Team       string
+	// ConfigurationSet is the SES configuration set that mail is sent with.
+	ConfigurationSet string
+	Zone             string
+	AllowPrivate     bool
+	LogLevel         string
+}
+
+// QueueNames are the queues, by the names that the template knows them by.
+var QueueNames = []string{"inbound", "mail", "media", "wake"}
+
+// ReadEnvironment reads AIKAJANA_… variables.
+func ReadEnvironment(get func(string) string) (*Environment, error) {
+	e := &Environment{
+		Table: get("AIKAJANA_TABLE"), Bucket: get("AIKAJANA_BUCKET"), SecretPath: get("AIKAJANA_SECRET_PATH"), BaseURL: get("AIKAJANA_BASE_URL"),
+		Team: get("AIKAJANA_TEAM"), ConfigurationSet: get("AIKAJANA_CONFIGURATION_SET"), Zone: get("AIKAJANA_TIME_ZONE"),
+		AllowPrivate: get("AIKAJANA_ALLOW_PRIVATE") == "yes", LogLevel: get("AIKAJANA_LOG_LEVEL"), Queues: map[string]string{}, Dead: map[string]string{},
+	}
+	for _, name := range QueueNames {
+		e.Queues[name] = get("AIKAJANA_QUEUE_" + upper(name))
+		e.Dead[name] = get("AIKAJANA_DEAD_" + upper(name))
+		if e.Queues[name] == "" {
+			return nil, fmt.Errorf("start: the environment variable AIKAJANA_QUEUE_%s is not set; the template sets it", upper(name))
+		}
+	}
+	for name, value := range map[string]string{"AIKAJANA_TABLE": e.Table, "AIKAJANA_BUCKET": e.Bucket, "AIKAJANA_SECRET_PATH": e.SecretPath} {
+		if value == "" {
+			return nil, fmt.Errorf("start: the environment variable %s is not set; the template sets it", name)
+		}
+	}
+	if e.Zone == "" {
+		e.Zone = "Europe/Helsinki"
+	}
+	return e, nil
+}
+
+func upper(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] -= 'a' - 'A'
+	}
+	return string(b)
+}
+
+// Clients are the AWS services; tests point them at stand-ins.
+type Clients struct {
+	DynamoDB dynamo.API
+	SQS      *sqs.Client
+	S3       *s3.Client
+	SES      *sesv2.Client
+	SSM      *ssm.Client
+	Region   string
+}
+
+// NewClients makes the clients of the process's region and role. AWS_ENDPOINT_URL_… variables point them elsewhere.
+func NewClients(ctx context.Context) (*Clients, error) {
+	c, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start: load the AWS configuration: %w", err)
+	}
+	return ClientsOf(c), nil
+}
+
+// ClientsOf makes the clients of a configuration.
+func ClientsOf(c aws.Config) *Clients {
+	return &Clients{
+		DynamoDB: dynamodb.NewFromConfig(c), SQS: sqs.NewFromConfig(c), S3: s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL_S3") != "" }),
+		SES: sesv2.NewFromConfig(c), SSM: ssm.NewFromConfig(c), Region: c.Region,
+	}
+}
+
+// System is the program on AWS with the backends that it stands on.
+type System struct {
+	*app.App
+	Table   *dynamo.Table
+	Blobs   *blobs3.Store
+	Secrets secret.Store
+	Queues  map[string]queue.Queue
+	Log     *slog.Logger
+	Env     *Environment
+	Key     []byte
+}
+
+// Options change how a System is made; the zero value is right for a Lambda.
+type Options struct {
+	Now   func() msg.Time
+	Push  pipeline.Push
+	Log   *slog.Logger
+	Meter *dynamo.Meter
+	// Queues, when set, takes the place of a queue before the program sees it.
+	Queues func(name string, q queue.Queue) queue.Queue
+	// Notifiers tell staff outside the socket.
+	Notifiers []pipeline.Notifier
+	// Inspect says what a file's bytes are; only fetch needs it.
+	Inspect func(name, claimed string, body []byte) pipeline.FileFacts
+	// Key is the deployment key; read from the secrets when nil.
+	Key []byte
+}
+
+// keyName is where the deployment key lies in the secret store.
+const keyName = "deployment/key"
+
+// New puts the program together over AWS.
+func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, error) {
+	if o.Now == nil {
+		o.Now = func() msg.Time { return msg.TimeOf(time.Now()) }
+	}
+	if o.Log == nil {
+		o.Log = logger(e.LogLevel)
+	}
+	zone, err := time.LoadLocation(e.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("start: time zone: %w", err)
+	}
+	s := &System{Env: e, Log: o.Log, Queues: map[string]queue.Queue{}, Key: o.Key}
+	if s.Secrets, err = secretssm.New(c.SSM, e.SecretPath); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	if s.Key == nil {
+		if s.Key, err = deploymentKey(ctx, s.Secrets); err != nil {
+			return nil, err
+		}
+	}
+	s.Table = dynamo.New(c.DynamoDB, e.Table, dynamo.Options{Now: o.Now, Meter: o.Meter})
+	s.Blobs = blobs3.New(blobs3.Options{Client: c.S3, Bucket: e.Bucket})
+	for _, name := range QueueNames {
+		var q queue.Queue = queuesqs.New(c.SQS, e.Queues[name], e.Dead[name])
+		if o.Queues != nil {
+			q = o.Queues(name, q)
+		}
+		s.Queues[name] = q
+	}
+	g := guard.New(guard.Options{AllowPrivate: e.AllowPrivate})
+	s.App, err = app.New(app.Deps{
+		Table: s.Table, Blobs: s.Blobs, Secrets: s.Secrets, Inbound: s.Queues["inbound"], Mails: s.Queues["mail"], Media: s.Queues["media"], Wake: s.Queues["wake"],
+		HTTP: g.Client(), Files: g.Follower(), Inspect: o.Inspect, Mailer: sesmail.New(c.SES, c.Region, e.ConfigurationSet), Push: o.Push, Notifiers: o.Notifiers,
+		Notice: notice, Key: s.Key, Now: o.Now, Rand: rand.Reader, Log: o.Log,
+		Config: pipeline.Config{BaseURL: e.BaseURL, Team: e.Team, Hours: timeline.OfficeHours(zone)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func logger(level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: l}))
+}
+
+func deploymentKey(ctx context.Context, secrets secret.Store) ([]byte, error) {
+	values, err := secrets.Get(ctx, keyName)
+	if errors.Is(err, secret.ErrNotFound) {
+		return nil, fmt.Errorf("start: there is no deployment key; make one with \"aikajana-aws key --create\" before the first start: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start: read the deployment key: %w", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(values[0])
+	if err != nil || len(key) < 32 {
+		return nil, errors.New("start: the deployment key is not 32 bytes in base64")
+	}
+	return key, nil
+}
+
+// notice understands what SES says of a mail that it put into the bucket.
+func notice(raw []byte) (*pipeline.MailNotice, error) {
+	n, err := email.Notification(raw)
+	if err != nil {
+		return nil, err
+	}
+	facts := n.Mail
+	if facts.ProviderID == "" {
+		facts.ProviderID = n.MessageID
+	}
+	return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+}
+
+// MustStart makes the program of the process's environment, for the main of a Lambda. What is missing ends the process with
+// a line that says so: Lambda shows it and starts another.
+func MustStart(o Options) *System {
+	ctx := context.Background()
+	e, err := ReadEnvironment(os.Getenv)
+	if err == nil {
+		var c *Clients
+		if c, err = NewClients(ctx); err == nil {
+			var s *System
+			if s, err = New(ctx, e, c, o); err == nil {
+				return s
+			}
+		}
+	}
+	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("not started", "err", err)
+	os.Exit(1)
+	return nil
+}
+
+// Hooks answers the webhook routes.
+func (s *System) Hooks() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/hooks/{channel}/{account}", s.Pipeline.Ingest())
+	return mux
+}
