@@ -32,7 +32,7 @@
 //     box of the quotation (2025); in Japanese, Russian and Hebrew its heading has no verb (2024). "On … wrote:" without a date
 //     or an address counts only with a quotation below it. "From: Helsinki, To: Turku" is a journey.
 //  11. A signature after "-- " (RFC 3676 section 4.3) at the end is left out of the text, and so is "Sent from my iPhone" in the languages
-//     of deviceLines; both stay in the full text. What was forwarded with nothing written beside it is what was written.
+//     of deviceLines; both stay in the full text. What somebody forwards is no quotation: nobody at the desk has seen it.
 //  12. Outlook sends its own format in winmail.dat (MS-OXTNEF): text and files are taken out. S/MIME and OpenPGP stay files, and
 //     the text says so. A picture is marked where it stood.
 //  13. A bounce is told by structure: multipart/report (RFC 6522) or a delivery-status part (RFC 3464). Old servers, appliances and

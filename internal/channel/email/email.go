@@ -286,6 +286,9 @@ func (m *mail) message() msg.Event {
 func (m *mail) fill(out *msg.Message, reply bool) {
 	body := readBody(m.tree, reply)
 	w := separate(body.lines)
+	if forwards(m.subject) {
+		w.own, w.quoted = w.full, ""
+	}
 	for _, note := range body.notes {
 		w.own = strings.TrimPrefix(w.own+"\n\n"+note, "\n\n")
 		w.full = strings.TrimPrefix(w.full+"\n\n"+note, "\n\n")
@@ -307,6 +310,13 @@ func (m *mail) fill(out *msg.Message, reply bool) {
 		out.FullText = strings.TrimPrefix(out.FullText+"\n\n"+why, "\n\n")
 	}
 	out.Parts = append(out.Parts, msg.Part{Kind: msg.PartRaw, Text: why})
+}
+
+// forwards says that the subject is one of a forward: Outlook writes the same heading above what it forwards as above what it
+// answers.
+func forwards(subject string) bool {
+	prefix, _, ok := strings.Cut(subject, ":")
+	return ok && forwardPrefixes[strings.ToLower(strings.TrimSpace(prefix))]
 }
 
 // answers says that the subject is one of an answer or a forward.

@@ -42,9 +42,12 @@ func plainLines(text string) []line {
 // separate tells what was written now from what was quoted.
 //
 // Order of trust: marks in the HTML (cut, quoted), then quote signs, then headings that mail programs put above what they
-// quote. When nothing of the person's own is left, the mail is a forward (or one we cannot tell apart) and all of it counts
-// as written now.
+// quote. What somebody forwards is no quotation: nobody at the desk has seen it, so it counts as written now, and so does
+// all of a mail in which nothing of the person's own is left.
 func separate(lines []line) written {
+	if at := forwardAt(lines); at >= 0 {
+		return separateForward(lines, at)
+	}
 	roles := make([]role, len(lines))
 	found := markRoles(lines, roles)
 	markSignature(lines, roles)
@@ -66,6 +69,56 @@ func separate(lines []line) written {
 		w = nothingOwn(lines, roles, w)
 	}
 	return w
+}
+
+// forwardAt is the line where a forwarded mail begins below the person's own words, or -1. A forward inside what is quoted is
+// part of the quotation.
+func forwardAt(lines []line) int {
+	for i := range lines[:min(len(lines), maxReplyLines)] {
+		s := strings.Trim(lines[i].text, "> \t")
+		switch {
+		case s == "":
+		case isForward(s):
+			return i
+		case lines[i].quoted || lines[i].cut:
+			return -1
+		default:
+			if length, _, glued := headingAt(lines, i); length > 0 || glued >= 0 {
+				return -1
+			}
+		}
+	}
+	return -1
+}
+
+// isForward knows "---------- Forwarded message ---------" and "Begin forwarded message:" in the languages of forwardedMessage.
+func isForward(s string) bool {
+	if !strings.HasPrefix(s, "--") && !strings.HasSuffix(s, ":") || len(s) > 120 {
+		return false
+	}
+	lower := strings.ToLower(strings.Trim(s, "-_=* \t\u00a0:：—–"))
+	for _, phrase := range forwardedMessage {
+		if strings.HasPrefix(lower, phrase) && len(lower) < len(phrase)+20 {
+			return true
+		}
+	}
+	return false
+}
+
+// separateForward keeps everything; only a telephone's line above the forwarded mail is left out.
+func separateForward(lines []line, at int) written {
+	roles := make([]role, len(lines))
+	signatureIn(lines, roles, 0, at, false)
+	var own, full textBuilder
+	for i, l := range lines {
+		full.line(l.text)
+		if roles[i] == roleText {
+			own.line(l.text)
+		} else {
+			own.gap()
+		}
+	}
+	return written{own: own.String(), full: full.String(), found: true}
 }
 
 // nothingOwn decides about a mail in which everything looks quoted or like a signature.

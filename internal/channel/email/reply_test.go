@@ -90,13 +90,31 @@ func TestSignaturesLeaveTheTextButNotTheMail(t *testing.T) {
 	}
 }
 
-func TestAForwardAloneIsWhatWasWritten(t *testing.T) {
+func TestWhatIsForwardedIsWhatWasWritten(t *testing.T) {
 	t.Parallel()
-	const forward = "---------- Forwarded message ---------\nFrom: Kauppa <kauppa@shop.example>\nSubject: Lasku\n\nLaskunne."
-	if w := split(forward); w.own != forward || w.quoted != "" {
-		t.Errorf("own %q, quoted %q", w.own, w.quoted)
+	for _, heading := range []string{
+		"---------- Forwarded message ---------", "Begin forwarded message:", "-------- Forwarded Message --------", "---------- Välitetty viesti ----------", "-------- Vidarebefordrat meddelande --------",
+		"-------- Weitergeleitete Nachricht --------", "Anfang der weitergeleiteten Nachricht:", "-------- Message transféré --------", "Début du message transféré :",
+	} {
+		forward := heading + "\n\nFrom: Kauppa <kauppa@shop.example>\nSubject: Lasku\n\nLaskunne.\n\n--\nKauppa"
+		for _, text := range []string{forward, "Mikä tämä on?\n\n" + forward} {
+			if w := split(text); w.own != text || w.quoted != "" {
+				t.Errorf("%s: own %q, quoted %q", heading, w.own, w.quoted)
+			}
+		}
+		if w := split("Mikä tämä on?\n\nSent from my iPhone\n\n" + forward); w.own != "Mikä tämä on?\n\n"+forward {
+			t.Errorf("%s: own %q", heading, w.own)
+		}
+		answer := "Maksettu.\n\nOn 22.11.2026 09:30, Desk wrote:\n> " + strings.ReplaceAll(forward, "\n", "\n> ")
+		if w := split(answer); w.own != "Maksettu." {
+			t.Errorf("%s, quoted: own %q", heading, w.own)
+		}
 	}
-	if w := split("Mikä tämä on?\n\n" + forward); w.own != "Mikä tämä on?" || !strings.Contains(w.quoted, "Laskunne.") {
-		t.Errorf("own %q, quoted %q", w.own, w.quoted)
+	const outlook = "Kuuluuko tämä teille?\n\nFrom: Kauppa <kauppa@shop.example>\nSent: Sunday, November 22, 2026\nTo: Maija\nSubject: Lasku\n\nLaskunne.\n"
+	for subject, want := range map[string]bool{"FW: Lasku": true, "VL: Lasku": true, "WG: Rechnung": true, "Re: FW: Lasku": false, "VS: Lasku": false, "Lasku": false} {
+		e := parse(t, strings.Replace(top, "Subject: Hei", "Subject: "+subject, 1)+"\n"+outlook, nil)
+		if got := strings.Contains(e.Message.Text, "Laskunne."); got != want {
+			t.Errorf("%s: text %q", subject, e.Message.Text)
+		}
 	}
 }

@@ -28,22 +28,35 @@ var attributionOpeners = wordSet(
 	"בתאריך", "في", "ons", "tirs", "tors", "ti", "ezt",
 )
 
-// originalMessage is what stands between dashes above a quoted or forwarded mail.
+// originalMessage is what stands between dashes above a quoted mail, forwardedMessage above one that is handed on.
 var originalMessage = []string{
-	"original message", "original mail", "original e-mail", "reply message", "replied message", "forwarded message", "begin forwarded message", "forwarded mail",
-	"alkuperäinen viesti", "alkuperäinen sanoma", "välitetty viesti", "edelleenlähetetty viesti", "lähetetty viesti", "välitetyn viestin alku",
-	"ursprungligt meddelande", "originalmeddelande", "vidarebefordrat meddelande", "ursprungligt mail", "ursprungsmeddelande", "vidarebefordrat brev",
+	"original message", "original mail", "original e-mail", "reply message", "replied message",
+	"alkuperäinen viesti", "alkuperäinen sanoma", "lähetetty viesti",
+	"ursprungligt meddelande", "originalmeddelande", "ursprungligt mail", "ursprungsmeddelande",
 	"ursprüngliche nachricht", "original-nachricht", "originalnachricht", "originaltext", "urspr. nachricht", "ursprüngliche mitteilung",
-	"weitergeleitete nachricht", "anfang der weitergeleiteten nachricht", "anfang der weitergeleiteten e-mail", "weitergeleitete mail",
-	"message d'origine", "message d’origine", "message original", "message transféré", "début du message transféré", "début du message réexpédié", "message initial", "courriel original",
-	"mensaje original", "mensaje reenviado", "inicio del mensaje reenviado", "messaggio originale", "messaggio inoltrato", "messaggio originale",
-	"inizio messaggio inoltrato", "oorspronkelijk bericht", "origineel bericht", "doorgestuurd bericht", "begin doorgestuurd bericht",
-	"mensagem original", "mensagem encaminhada", "oprindelig meddelelse", "original besked", "videresendt besked", "opprinnelig melding", "videresendt melding", "vidarebefordrat",
-	"wiadomość oryginalna", "oryginalna wiadomość", "treść oryginalnej wiadomości", "przekazana wiadomość", "původní zpráva", "pôvodná správa", "přeposlaná zpráva", "eredeti üzenet", "továbbított üzenet",
-	"исходное сообщение", "оригинальное сообщение", "пересылаемое сообщение", "пересланное сообщение", "начало переадресованного сообщения",
-	"orijinal mesaj", "özgün ileti", "iletilen mesaj", "mesaj original", "mesaj redirecționat", "algne kiri", "originaalkiri", "edastatud kiri",
-	"αρχικό μήνυμα", "izvorna poruka", "izvirno sporočilo", "upprunaleg skilaboð", "原始邮件", "原邮件", "转发邮件", "转发的邮件", "原始郵件", "轉寄郵件", "元のメッセージ", "転送されたメッセージ", "원본 메시지",
+
+	"message d'origine", "message d’origine", "message original", "message initial", "courriel original",
+	"mensaje original", "messaggio originale", "messaggio originale",
+	"oorspronkelijk bericht", "origineel bericht",
+	"mensagem original", "oprindelig meddelelse", "original besked", "opprinnelig melding",
+	"wiadomość oryginalna", "oryginalna wiadomość", "treść oryginalnej wiadomości", "původní zpráva", "pôvodná správa", "eredeti üzenet",
+	"исходное сообщение", "оригинальное сообщение",
+	"orijinal mesaj", "özgün ileti", "mesaj original", "algne kiri", "originaalkiri",
+	"αρχικό μήνυμα", "izvorna poruka", "izvirno sporočilo", "upprunaleg skilaboð", "原始邮件", "原邮件", "原始郵件", "元のメッセージ", "원본 메시지",
 }
+
+var forwardedMessage = []string{
+	"forwarded message", "begin forwarded message", "forwarded mail", "välitetty viesti", "edelleenlähetetty viesti", "välitetyn viestin alku",
+	"vidarebefordrat meddelande", "vidarebefordrat brev", "vidarebefordrat", "weitergeleitete nachricht", "anfang der weitergeleiteten nachricht", "anfang der weitergeleiteten e-mail",
+	"weitergeleitete mail", "message transféré", "début du message transféré", "début du message réexpédié", "mensaje reenviado", "inicio del mensaje reenviado",
+	"messaggio inoltrato", "inizio messaggio inoltrato", "doorgestuurd bericht", "begin doorgestuurd bericht", "mensagem encaminhada", "videresendt besked",
+	"videresendt melding", "przekazana wiadomość", "přeposlaná zpráva", "továbbított üzenet", "пересылаемое сообщение", "пересланное сообщение",
+	"начало переадресованного сообщения", "iletilen mesaj", "mesaj redirecționat", "edastatud kiri", "转发邮件", "转发的邮件",
+	"轉寄郵件", "転送されたメッセージ",
+}
+
+// forwardPrefixes begin the subject of a mail that is handed on. "VS" is left out: it forwards in Danish and answers in Finnish.
+var forwardPrefixes = wordSet("fw", "fwd", "vl", "vb", "wg", "tr", "rv", "i", "enc", "pd", "doorst", "ilt", "转发", "轉寄")
 
 // headerNames maps the names of an older mail's header to the English ones. "date" includes "sent".
 var headerNames = func() map[string]string {
