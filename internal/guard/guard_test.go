@@ -142,9 +142,9 @@ func TestFault30_NameThatResolvesToAPrivateAddressTheSecondTimeIsRefused(t *test
 		t.Fatalf("the first time, while the name is public: %v", err)
 	}
 	closeBody(t, resp)
-	for _, time := range []string{"second", "third"} {
+	for _, again := range []string{"second", "third"} {
 		_, err := Do(g.Client(), request(t, http.MethodGet, address, ""))
-		wantFault(t, "the "+time+" time", err, fault.Permanent, "private_address")
+		wantFault(t, "the "+again+" time", err, fault.Permanent, "private_address")
 	}
 }
 

@@ -138,7 +138,7 @@ func readKey(o Options, begun bool) ([]byte, error) {
 
 // onlyOwner refuses a key that others may read, where the file system can say.
 func onlyOwner(d disk.FS, path string) error {
-	if _, real := d.(disk.OS); !real {
+	if _, onDisk := d.(disk.OS); !onDisk {
 		return nil
 	}
 	info, err := os.Stat(path)
@@ -157,12 +157,12 @@ func (s *Store) unseal(sealed []byte) (map[string][]string, error) {
 		return nil, fmt.Errorf("open secrets %s: the file is not one of this version", s.path)
 	}
 	nonce, ciphertext := rest[:s.sealer.NonceSize()], rest[s.sealer.NonceSize():]
-	clear, err := s.sealer.Open(nil, nonce, ciphertext, []byte(magic))
+	plain, err := s.sealer.Open(nil, nonce, ciphertext, []byte(magic))
 	if err != nil {
 		return nil, fmt.Errorf("open secrets %s: the key does not fit, or the file was changed; restore both from the same backup", s.path)
 	}
 	var values map[string][]string
-	if json.Unmarshal(clear, &values) != nil { // its error would quote what it could not read
+	if json.Unmarshal(plain, &values) != nil { // its error would quote what it could not read
 		return nil, fmt.Errorf("open secrets %s: what was sealed is not a list of secrets", s.path)
 	}
 	if values == nil {
@@ -216,7 +216,7 @@ func (s *Store) change(ctx context.Context, name string, edit func(map[string][]
 	}
 	next := maps.Clone(s.values)
 	edit(next)
-	clear, err := json.Marshal(next)
+	plain, err := json.Marshal(next)
 	if err != nil {
 		return fmt.Errorf("secret %q: the values cannot be encoded", name)
 	}
@@ -224,7 +224,7 @@ func (s *Store) change(ctx context.Context, name string, edit func(map[string][]
 	if _, err := io.ReadFull(s.random, nonce); err != nil {
 		return fmt.Errorf("secret %q: make a nonce: %w", name, err)
 	}
-	sealed := s.sealer.Seal(append([]byte(magic), nonce...), nonce, clear, []byte(magic))
+	sealed := s.sealer.Seal(append([]byte(magic), nonce...), nonce, plain, []byte(magic))
 	if err := disk.WriteFile(s.fs, s.path, filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".new"), sealed); err != nil {
 		err = fmt.Errorf("secret %q: %w", name, err)
 		if !disk.Full(err) {
