@@ -175,6 +175,13 @@ func (h handlers) PutAccount(ctx context.Context, r PutAccountRequestObject) (Pu
 	if err := checkSettings(&info, h.settingsOf(&info), next.Settings, get(r.Body.Secrets)); err != nil {
 		return nil, err
 	}
+	if adapter, ok := h.Channels.Get(r.Channel); ok {
+		if own, ok := adapter.(channel.SettingsChecker); ok {
+			if err := own.CheckSettings(next.Settings); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if next.Secrets, err = h.putSecrets(ctx, have, next.Settings[apiBase], get(r.Body.Secrets)); err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (a *App) Declare(ctx context.Context, c *Config, secrets secret.Store, look
 			return fmt.Errorf("%s: %w", where, fault.Field("channel", "there is no channel %q; there are %s", one.Channel, strings.Join(a.Channels.IDs(), ", ")))
 		}
 		info := adapter.Info()
-		if err := CheckSettings(&info, one.Settings); err != nil {
+		if err := CheckSettings(adapter, one.Settings); err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
 		names := make([]string, 0, len(one.Secrets))
@@ -177,7 +177,18 @@ func CommonSettings() []channel.Setting {
 }
 
 // CheckSettings holds settings to what the channel declares. Errors are Invalid and name the field.
-func CheckSettings(info *channel.Info, settings map[string]string) error {
+func CheckSettings(adapter channel.Adapter, settings map[string]string) error {
+	info := adapter.Info()
+	if err := checkPatterns(&info, settings); err != nil {
+		return err
+	}
+	if own, ok := adapter.(channel.SettingsChecker); ok {
+		return own.CheckSettings(settings)
+	}
+	return nil
+}
+
+func checkPatterns(info *channel.Info, settings map[string]string) error {
 	known := map[string]channel.Setting{}
 	for _, s := range append(CommonSettings(), info.Settings...) {
 		if !s.Secret {

@@ -64,6 +64,13 @@ type Extractor interface {
 	Extract(Envelope, msg.Media) ([]byte, error)
 }
 
+// SettingsChecker is a channel whose settings need more than the patterns of Info: one that holds a small language.
+type SettingsChecker interface {
+	Adapter
+	// CheckSettings says what is wrong; the error is of kind fault.Invalid and names the setting. It is pure.
+	CheckSettings(settings map[string]string) error
+}
+
 // Envelope is what was received, as it was received: made durable before anything looks inside.
 type Envelope struct {
 	// ID is the pipeline's, deterministic or injected; it names the raw input in quarantine and logs.

@@ -52,14 +52,15 @@ func (d desk) Submit(ctx context.Context, accountID string, s form.Submission, c
 	if err != nil {
 		return pages.Accepted{}, err
 	}
-	for _, cap := range []struct {
+	address, _ := form.NormalEmail(s.Email) // one person, however they write their address
+	for _, limit := range []struct {
 		purpose, name string
 		most          int
-	}{{"form by client", client, perClient}, {"form by address", s.Email, perAddress}} {
-		if cap.name == "" {
+	}{{"form by client", client, perClient}, {"form by address", address, perAddress}} {
+		if limit.name == "" {
 			continue
 		}
-		ok, err := d.app.Store.Take(ctx, cap.purpose, cap.name, cap.most, hourMillis)
+		ok, err := d.app.Store.Take(ctx, limit.purpose, limit.name, limit.most, hourMillis)
 		if err != nil {
 			return pages.Accepted{}, err
 		}
@@ -114,7 +115,10 @@ func (d desk) Status(ctx context.Context, token string) (pages.StatusView, error
 // view is what the holder of the link may see: the steps, and what was said where the form's answers go. Notes, other
 // channels and the history before this case are not theirs to see here.
 func view(c *timeline.Case, entries []*timeline.Entry) pages.StatusView {
-	v := pages.StatusView{Reference: c.Reference, State: state(c.State), AnswerBy: c.NextDue}
+	v := pages.StatusView{Reference: c.Reference, State: state(c.State)}
+	if c.State == timeline.CaseOpen {
+		v.AnswerBy = c.NextDue
+	}
 	if c.State == timeline.CaseSolved {
 		v.Expires = c.Solved.Add(90 * 24 * time.Hour)
 	}
