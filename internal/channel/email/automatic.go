@@ -26,13 +26,19 @@ func (m *mail) automatic() bool {
 	if v := strings.ToLower(h.raw("x-cron-env")); v != "" {
 		return true
 	}
-	if m.fromDaemon() || m.tree.root.kind == "multipart/report" {
+	if m.fromDaemon() && !m.fromPostmaster() || m.tree.root.kind == "multipart/report" {
 		return true
 	}
 	if len(m.from) > 0 && machineAddress(m.from[0].address) {
 		return true
 	}
 	return vacationSubject(m.subject)
+}
+
+// fromPostmaster says that the sender is a postmaster, who may well be a person (RFC 5321 section 4.5.1), and nothing else
+// shows a machine.
+func (m *mail) fromPostmaster() bool {
+	return !m.nullSender() && len(m.from) > 0 && strings.HasPrefix(m.from[0].address, "postmaster@")
 }
 
 func token(value string) string {

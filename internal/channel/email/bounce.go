@@ -26,8 +26,10 @@ func (m *mail) fromDaemon() bool {
 		}
 		raw = strings.ToLower(m.from[0].name)
 	}
-	return containsAny(raw, "mailer-daemon", "mailer daemon", "mail delivery", "delivery subsystem", "postmaster", "mail administrator",
-		"mail system", "system administrator", "mail router", "delivery system")
+	// Names are as free as words: only those that no company has count.
+	raw = strings.Trim(raw, "\"'<> ")
+	return raw == "postmaster" || raw == "mail delivery" ||
+		containsPrefix(raw, "mailer-daemon", "mailer daemon", "mail delivery s", "delivery subsystem", "mail delivery subsystem")
 }
 
 // nullSender says that the mail came from the null reverse-path (RFC 5321 section 4.5.5): nothing may ever answer it.

@@ -70,11 +70,12 @@ func TestOnlyMachinesBounce(t *testing.T) {
 		"a customer about a parcel":    "From: maija@world.example\nSubject: Delivery failed\n\nMy delivery could not be delivered to maija@world.example, user unknown they said.\n",
 		"a customer forwards a bounce": "From: maija@world.example\nSubject: Fwd: Undelivered Mail Returned to Sender\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nWhat is this?\n--b\nContent-Type: message/rfc822\n\nFrom: MAILER-DAEMON@mx.example\nSubject: failure notice\n\n<x@y.example>: unknown user\n--b--\n",
 		"a courier's robot":            "From: no-reply@courier.example\nSubject: Delivery failed\n\nYour parcel could not be delivered to maija@world.example. Call us.\n",
+		"a company's name":             "From: Delivery Systems Oy <sales@systems.example>\nSubject: Delivery failed\n\nThe parcel could not be delivered to maija@world.example.\n",
 		"a postmaster who asks":        "From: Matti <postmaster@world.example>\nSubject: Your DKIM key\n\nHello, could you rotate it?\n",
 	} {
 		for _, e := range receiptsOf(t, raw) {
-			if e.Kind != msg.KindMessage {
-				t.Errorf("%s became a %s", name, e.Kind)
+			if e.Kind != msg.KindMessage || e.Automatic != strings.Contains(name, "robot") {
+				t.Errorf("%s became a %s, automatic %v", name, e.Kind, e.Automatic)
 			}
 		}
 	}

@@ -286,8 +286,11 @@ func (m *mail) message() msg.Event {
 func (m *mail) fill(out *msg.Message, reply bool) {
 	body := readBody(m.tree, reply)
 	w := separate(body.lines)
-	if forwards(m.subject) {
+	switch {
+	case forwards(m.subject):
 		w.own, w.quoted = w.full, ""
+	case w.nothing && len(body.parts) > 0 && m.h.has("in-reply-to"): // an answer that is a file
+		w.own, w.quoted = "", w.full
 	}
 	for _, note := range body.notes {
 		w.own = strings.TrimPrefix(w.own+"\n\n"+note, "\n\n")

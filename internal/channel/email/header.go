@@ -201,9 +201,10 @@ func oneLine(s string) string {
 func mediaType(value string) (string, map[string]string) {
 	kind, rest, _ := strings.Cut(value, ";")
 	kind = strings.ToLower(strings.TrimSpace(kind))
-	if i := strings.IndexAny(kind, " \t,("); i >= 0 {
+	if i := strings.IndexFunc(kind, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' || r == '(' }); i >= 0 {
 		kind = kind[:i]
 	}
+	kind = capped(kind, 127) // RFC 6838 section 4.2
 	if strings.TrimSpace(rest) == "" {
 		return strings.Trim(kind, `"`), nil
 	}

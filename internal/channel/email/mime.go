@@ -244,7 +244,7 @@ func (p *part) name() string {
 
 // contentID is the part's Content-ID without its angle brackets (RFC 2392).
 func (p *part) contentID() string {
-	return strings.Trim(strings.TrimSpace(p.header.raw("content-id")), "<>")
+	return cleanID(p.header.raw("content-id"))
 }
 
 // fileName keeps the last element of a path and nothing that misleads.

@@ -6,8 +6,9 @@ import "strings"
 type written struct {
 	// own is what the person wrote now, without their signature; quoted what they quoted; full everything, in order.
 	own, quoted, full string
-	// found says that something in the text or markup told own from quoted.
-	found bool
+	// found says that something in the text or markup told own from quoted; nothing, that all of it looked quoted, so that own
+	// is everything.
+	found, nothing bool
 }
 
 // role is what a line of a mail is.
@@ -125,11 +126,13 @@ func nothingOwn(lines []line, roles []role, w written) written {
 			signature.line(l.text)
 		}
 	}
-	switch {
-	case w.quoted == "" && signature.String() != "": // somebody wrote inside their signature block
-		w.own = signature.String()
+	switch text := signature.String(); {
+	case text != "" && !isDeviceLine(text): // somebody wrote inside their signature block
+		w.own = text
 	case w.quoted != "":
-		w.own, w.quoted = w.full, ""
+		w.own, w.quoted, w.nothing = w.full, "", true
+	case text != "":
+		w.own = text
 	}
 	return w
 }

@@ -90,6 +90,22 @@ func TestSignaturesLeaveTheTextButNotTheMail(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsAFileQuotesTheRest(t *testing.T) {
+	t.Parallel()
+	e := parse(t, "In-Reply-To: <r1@desk.example>\n"+top+"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nOn 22.11.2026 09:30, Desk wrote:\n> Please send the bill.\n--b\nContent-Type: application/pdf; name=a.pdf\n\nx\n--b--\n", nil)
+	if e.Message.Text != "" || !strings.Contains(e.Message.Quoted, "Please send") || len(e.Message.Parts) != 1 {
+		t.Errorf("%+v", e.Message)
+	}
+}
+
+func TestWordsInsideASignatureBlockAreNotLost(t *testing.T) {
+	t.Parallel()
+	page := `<div id="ms-outlook-mobile-signature">Kiitos, sain sen.<br>Get <a href="https://aka.ms/x">Outlook for Android</a></div><hr><div id="divRplyFwdMsg">From: x</div><div>Vanha</div>`
+	if w := separate(htmlText(page, nil)); !strings.Contains(w.own, "Kiitos, sain sen.") || strings.Contains(w.own, "Vanha") {
+		t.Errorf("own %q, quoted %q", w.own, w.quoted)
+	}
+}
+
 func TestWhatIsForwardedIsWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	for _, heading := range []string{

@@ -156,8 +156,8 @@ func (f *tnefAttachment) take(id uint32, data []byte) {
 				f.name, _ = toUTF8(b, "")
 			}
 		}
-		f.kind = strings.ToLower(string(props[mapiMediaType]))
-		f.contentID = strings.Trim(string(props[mapiContentID]), "<>")
+		f.kind, _ = mediaType(string(props[mapiMediaType]))
+		f.contentID = cleanID(string(props[mapiContentID]))
 	}
 }
 
