@@ -87,12 +87,12 @@ func (m *mail) noticeText() string {
 		}
 		switch {
 		case p.kind == "text/html":
-			for _, l := range htmlText(p.text(), nil) {
+			for _, l := range htmlText(p.start(4*maxNotice), nil) {
 				b.WriteString(l.text)
 				b.WriteByte('\n')
 			}
 		case strings.HasPrefix(p.kind, "text/") && p.kind != "text/rfc822-headers" && p.kind != "text/calendar":
-			b.WriteString(p.text())
+			b.WriteString(p.start(4 * maxNotice))
 			b.WriteString("\n\n")
 		}
 	}

@@ -163,6 +163,7 @@ func TestFault37_HostileShapesEndAsReadableCards(t *testing.T) {
 		"100,000 fields":                {strings.Repeat("Received: x\n", 100_000) + top + "\nhei\n", false},
 		"100,000 references":            {top + "References: " + strings.Repeat("<a@x.example>\n ", 100_000) + "\n\nhei\n", false},
 		"100,000 UUE beginnings":        {top + "\nhei\n" + strings.Repeat("begin 644 x\n", 100_000), false},
+		"8 MB of bounce":                {"Return-Path: <>\nFrom: mailer-daemon@b.example\n" + top + "\nundeliverable:\n" + strings.Repeat("<a@b.example>: 550 x\nFrom: x\nTo: y\n", 230_000), false},
 		"100,000 addresses in a bounce": {"Return-Path: <>\n" + top + "\nundeliverable:\n" + strings.Repeat("hei", 100_000) + strings.Repeat("@x", 100_000), false},
 	} {
 		t.Run(name, func(t *testing.T) {

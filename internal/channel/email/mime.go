@@ -207,9 +207,15 @@ func (p *part) content() []byte {
 	return decodeTransfer(p.body, p.header.raw("content-transfer-encoding"))
 }
 
-// text is the part's text as UTF-8 with LF line ends.
-func (p *part) text() string {
-	b := p.content()
+// text is the part's text as UTF-8.
+func (p *part) text() string { return p.decoded(p.content()) }
+
+// start is the text of the part's first n bytes as they stand in the mail.
+func (p *part) start(n int) string {
+	return p.decoded(decodeTransfer(p.body[:min(n, len(p.body))], p.header.raw("content-transfer-encoding")))
+}
+
+func (p *part) decoded(b []byte) string {
 	label := p.params["charset"]
 	if label == "" && p.kind == "text/html" {
 		label = metaCharset(b)
