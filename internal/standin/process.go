@@ -67,7 +67,7 @@ func run(argv []string, port int) (*process, error) {
 	p.cmd = exec.Command(argv[0], argv[1:]...) //nolint:gosec // argv is made in this package
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	// A part must not find a real account's credentials, or wait for the metadata of a machine in EC2.
-	p.cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=standin", "AWS_SECRET_ACCESS_KEY=standin", "AWS_SESSION_TOKEN=", "AWS_PROFILE=",
+	p.cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=standin", "AWS_SECRET_ACCESS_KEY=standin", "AWS_SESSION_TOKEN=",
 		"AWS_DEFAULT_REGION="+Region, "AWS_REGION="+Region, "AWS_EC2_METADATA_DISABLED=true", "JAVA_TOOL_OPTIONS=")
 	endWithParent(p.cmd)
 	begun := make(chan error)

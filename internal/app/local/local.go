@@ -102,6 +102,12 @@ func Open(o Options) (*Server, error) {
 	if o.Lookup.Env == nil {
 		o.Lookup = app.SystemLookup()
 	}
+	if o.Fatal == nil {
+		o.Fatal = func(err error) {
+			o.Log.Error("the disk cannot be trusted any more: ending, so that nothing is accepted that is not safe", "err", err)
+			os.Exit(1)
+		}
+	}
 	s := &Server{o: o, log: o.Log, queues: map[string]*queuelocal.Queue{}}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.close())

@@ -1,0 +1,423 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/smtp"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
+)
+
+const adminToken = "a-token-for-tests-0123456789"
+
+// program is "aikajana serve" as a process.
+type program struct {
+	t          *testing.T
+	data, conf string
+	cmd        *exec.Cmd
+	http, smtp string
+	log        *os.File
+}
+
+// start runs the program on the same data as before and waits until it listens.
+func (p *program) start() {
+	p.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = exec.Command(self, "serve", "--data", p.data, "--http", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--config", p.conf, "--allow-private", "--log-level", "error")
+	p.cmd.Env = append(os.Environ(), asProgram+"=1", "AIKAJANA_TOKEN="+adminToken, "AIKAJANA_ADMIN_PASSWORD=correct-horse-battery")
+	p.cmd.Stderr = p.log
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("the program did not start: %v; see its log:\n%s", err, tail(p.log.Name()))
+	}
+	if _, err := fmt.Sscanf(line, "listening http=%s smtp=%s", &p.http, &p.smtp); err != nil {
+		p.t.Fatalf("it printed %q: %v", line, err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+}
+
+// kill is kill -9: the process has no chance to do anything.
+func (p *program) kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	_ = p.cmd.Wait()
+}
+
+// stop ends it in order; it must exit with 0.
+func (p *program) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Fatalf("it did not end in order: %v\n%s", err, tail(p.log.Name()))
+	}
+}
+
+// check runs "aikajana check" on the stopped data.
+func (p *program) check() {
+	p.t.Helper()
+	var out, errs bytes.Buffer
+	if code := run(context.Background(), []string{"check", "--data", p.data}, streams{strings.NewReader(""), &out, &errs}); code != exitOK {
+		p.t.Fatalf("check found problems:\n%s%s", out.String(), errs.String())
+	}
+}
+
+func tail(path string) string {
+	b, _ := os.ReadFile(path)
+	return string(b[max(0, len(b)-4000):])
+}
+
+func (p *program) call(method, path string, body any, header http.Header) (int, []byte) {
+	var in io.Reader
+	if body != nil {
+		b, _ := json.Marshal(body)
+		in = bytes.NewReader(b)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+p.http+path, in)
+	if err != nil {
+		return 0, nil
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil
+	}
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode, b
+}
+
+// world is what the outside knows: what it was told is accepted, and what it was sent.
+type world struct {
+	*program
+	graph    *fake.Provider
+	mu       sync.Mutex
+	accepted map[string]string // external ID -> customer's phone or mail address
+	answers  map[string]bool   // texts whose reply was answered 201
+	next     int
+}
+
+func newWorld(t *testing.T, data string) *world {
+	t.Helper()
+	w := &world{accepted: map[string]string{}, answers: map[string]bool{}}
+	w.graph = fake.New(fake.Options{PhoneNumberID: "1055", AppSecret: "secret", VerifyToken: "verify", AccessToken: "token"})
+	graph := httptest.NewServer(w.graph)
+	t.Cleanup(graph.Close)
+	conf := filepath.Join(t.TempDir(), "accounts.json")
+	config := fmt.Sprintf(`{"accounts":[
+		{"channel":"whatsapp","account":"main","settings":{"phone_number_id":"1055","api_base":%q},
+		 "secrets":{"app_secret":"literal:secret","verify_token":"literal:verify","access_token":"literal:token"}},
+		{"channel":"email","account":"main","settings":{"address":"help@desk.example"}}]}`, graph.URL)
+	if err := os.WriteFile(conf, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	w.program = &program{t: t, data: data, conf: conf, log: log}
+	t.Cleanup(func() {
+		if w.cmd != nil && w.cmd.ProcessState == nil {
+			w.kill()
+		}
+	})
+	return w
+}
+
+func (w *world) number() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next++
+	return w.next
+}
+
+// customers is how many people write.
+const customers = 40
+
+// load writes, answers and mails until ctx ends.
+func (w *world) load(ctx context.Context) {
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				w.write(ctx)
+			}
+		})
+	}
+	wait.Go(func() {
+		for ctx.Err() == nil {
+			w.mail(ctx)
+		}
+	})
+	wait.Go(func() {
+		for ctx.Err() == nil {
+			w.answer(ctx)
+		}
+	})
+	wait.Wait()
+}
+
+func (w *world) write(ctx context.Context) {
+	n := w.number()
+	phone := "3584000" + fmt.Sprintf("%05d", n%customers)
+	id := "wamid." + strconv.Itoa(n)
+	body := w.graph.Body(w.graph.Text(fake.Person{Phone: phone, Name: "Asiakas"}, "viesti "+id).ID(id))
+	copies := 1 + n%7/6 // some are delivered twice
+	for range copies {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+w.http+"/hooks/whatsapp/main", bytes.NewReader(body))
+		if err != nil {
+			return
+		}
+		r.Header.Set("X-Hub-Signature-256", w.graph.Sign(body))
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			w.mu.Lock()
+			w.accepted[id] = "whatsapp.phone:" + phone
+			w.mu.Unlock()
+		}
+	}
+}
+
+func (w *world) mail(ctx context.Context) {
+	n := w.number()
+	from := fmt.Sprintf("asiakas%d@mail.example", n%customers)
+	id := fmt.Sprintf("m%d@mail.example", n)
+	raw := fmt.Sprintf("From: %s\r\nTo: help@desk.example\r\nSubject: Asia\r\nMessage-ID: <%s>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0200\r\n\r\nviesti %s\r\n", from, id, id)
+	d := net.Dialer{Timeout: 2 * time.Second}
+	conn, err := d.DialContext(ctx, "tcp", w.smtp)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	c, err := smtp.NewClient(conn, "localhost")
+	if err != nil {
+		return
+	}
+	if c.Mail(from) != nil || c.Rcpt("help@desk.example") != nil {
+		return
+	}
+	data, err := c.Data()
+	if err != nil {
+		return
+	}
+	_, _ = data.Write([]byte(raw))
+	if data.Close() != nil {
+		return
+	}
+	w.mu.Lock()
+	w.accepted[id] = "email.unverified:" + from
+	w.mu.Unlock()
+}
+
+// answer answers the case that must be served next, under a key that it would use again.
+func (w *world) answer(ctx context.Context) {
+	status, body := w.call(http.MethodGet, "/api/v1/cases?channel=whatsapp&state=open&limit=1", nil, nil)
+	var list struct {
+		Items []struct {
+			Case string `json:"case"`
+		} `json:"items"`
+	}
+	if status != http.StatusOK || json.Unmarshal(body, &list) != nil || len(list.Items) == 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+		return
+	}
+	text := fmt.Sprintf("vastaus %d", w.number())
+	key := http.Header{"Idempotency-Key": {strings.ReplaceAll(text, " ", "-")}}
+	for range 2 { // an impatient client sends it twice
+		status, _ = w.call(http.MethodPost, "/api/v1/cases/"+list.Items[0].Case+"/replies", map[string]string{"text": text}, key)
+		if status == http.StatusCreated {
+			w.mu.Lock()
+			w.answers[text] = true
+			w.mu.Unlock()
+		}
+	}
+}
+
+// drained waits until everything accepted was worked on.
+func (w *world) drained() {
+	w.t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for time.Now().Before(deadline) {
+		status, body := w.call(http.MethodGet, "/api/v1/reconciliation", nil, nil)
+		var r struct {
+			Items []struct {
+				Balanced  bool
+				Envelopes struct{ Queued int }
+			}
+		}
+		if status == http.StatusOK && json.Unmarshal(body, &r) == nil {
+			queued := 0
+			for _, i := range r.Items {
+				queued += i.Envelopes.Queued
+				if !i.Balanced {
+					w.t.Fatalf("the ledger is not even: %s", body)
+				}
+			}
+			if queued == 0 {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	w.t.Fatalf("the queues did not drain; log:\n%s", tail(w.log.Name()))
+}
+
+// audit looks every accepted message up and counts it; and every answer that the provider took.
+func (w *world) audit() {
+	w.t.Helper()
+	people := map[string]bool{}
+	for _, who := range w.accepted {
+		people[who] = true
+	}
+	seen, replies := map[string]int{}, map[string]int{}
+	for who := range people {
+		w.auditCustomer(who, seen, replies)
+	}
+	lost, doubled := 0, 0
+	for id := range w.accepted {
+		switch n := seen[id]; {
+		case n == 0:
+			lost++
+		case n > 1:
+			doubled++
+		}
+	}
+	if lost > 0 || doubled > 0 {
+		w.t.Errorf("of %d accepted messages %d are lost and %d are there twice", len(w.accepted), lost, doubled)
+	}
+	sent := map[string]int{}
+	for _, s := range w.graph.Sent() {
+		sent[s.Text]++
+	}
+	for text := range w.answers {
+		if replies[text] != 1 {
+			w.t.Errorf("answer %q is in the timeline %d times", text, replies[text])
+		}
+		if sent[text] > 1 {
+			w.t.Errorf("the customer got answer %q %d times", text, sent[text])
+		}
+	}
+	w.t.Logf("%d messages accepted, %d answers written, %d accepted by the provider", len(w.accepted), len(w.answers), len(w.graph.Sent()))
+}
+
+func (w *world) auditCustomer(address string, seen, replies map[string]int) {
+	w.t.Helper()
+	status, body := w.call(http.MethodGet, "/api/v1/customers?address="+url.QueryEscape(address), nil, nil)
+	var found struct {
+		Items []struct {
+			Customer string `json:"customer"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(body, &found); status != http.StatusOK || err != nil || len(found.Items) != 1 {
+		w.t.Fatalf("find %s: %d %s", address, status, body)
+	}
+	before := ""
+	for {
+		status, body = w.call(http.MethodGet, "/api/v1/customers/"+found.Items[0].Customer+"/timeline?limit=200"+before, nil, nil)
+		var page struct {
+			Items []struct {
+				ID        string
+				Direction string
+				Message   *struct {
+					Text      string
+					MessageID string `json:"message_id"`
+				}
+			}
+			Next string
+		}
+		if err := json.Unmarshal(body, &page); status != http.StatusOK || err != nil {
+			w.t.Fatalf("timeline of %s: %d %s", address, status, body)
+		}
+		for _, e := range page.Items {
+			switch {
+			case e.Message == nil:
+			case e.Direction == "out":
+				replies[e.Message.Text]++
+			case e.Message.MessageID != "":
+				seen[e.Message.MessageID]++
+			default:
+				seen[e.ID]++
+			}
+		}
+		if page.Next == "" {
+			return
+		}
+		before = "&before=" + url.QueryEscape(page.Next)
+	}
+}
+
+// TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled kills the process with signal 9 again and again, on one growing
+// store, while customers write by webhook and mail and an agent answers.
+func TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled(t *testing.T) {
+	rounds := killRounds
+	if n, err := strconv.Atoi(os.Getenv("AIKAJANA_KILL_ROUNDS")); err == nil {
+		rounds = n
+	}
+	w := newWorld(t, filepath.Join(t.TempDir(), "data"))
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range rounds {
+		w.start()
+		ctx, stop := context.WithCancel(context.Background())
+		var wait sync.WaitGroup
+		wait.Go(func() { w.load(ctx) })
+		time.Sleep(time.Duration(50+random.IntN(400)) * time.Millisecond) // the moment is the point
+		w.kill()
+		stop()
+		wait.Wait()
+		if round%20 == 19 {
+			w.check()
+		}
+	}
+	w.start()
+	w.drained()
+	w.audit()
+	w.stop()
+	w.check()
+}
