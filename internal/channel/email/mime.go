@@ -106,6 +106,9 @@ func (t *tree) split(p *part, depth int) {
 		var content []byte
 		content, body = untilBoundary(body, marker)
 		if body == nil && len(bytes.TrimSpace(content)) == 0 {
+			if n == 1 { // boundaries around nothing
+				p.body = nil
+			}
 			return
 		}
 		place := strconv.Itoa(n)
