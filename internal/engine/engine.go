@@ -40,7 +40,7 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultCache   = 16 << 20
+	DefaultCache   = 64 << 20
 	MaxCache       = 256 << 20
 	DefaultMinFree = 64 << 20
 )

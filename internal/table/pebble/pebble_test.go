@@ -400,20 +400,3 @@ func TestCheckFindsWhatIsDamaged(t *testing.T) {
 		}
 	}
 }
-
-// FuzzTornRecordsAreRefused feeds damaged encodings to the decoders through Check: an error, never a panic.
-func FuzzTornRecordsAreRefused(f *testing.F) {
-	f.Add([]byte("tp\x00\x01a"), []byte{1, 2, 0, 1, 2, 3, 'd', 'u', 'e', 1, '9', 'x'})
-	f.Add([]byte("c\x00\x00\x00\x00\x00\x00\x00\x01"), []byte{2, 1, 'p', 1, 'a', 0, 1, 4, 1, 2, 0, 0})
-	f.Add([]byte("x\x02due\x00\x019\x00\x01p\x00\x01a"), []byte{0})
-	f.Fuzz(func(t *testing.T, k, v []byte) {
-		if len(k) == 0 || k[0] == engine.PrefixChange && len(k) != 9 {
-			return
-		}
-		db, tab := openTable(t, vfs.NewMem(), &tabletest.Clock{})
-		if err := db.Apply(t.Context(), false, func(tx *engine.Tx) error { tx.Set(k, v); return nil }); err != nil {
-			t.Fatal(err)
-		}
-		_ = tab.Check(t.Context()) // whatever it says, it says it without a panic
-	})
-}
