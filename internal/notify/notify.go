@@ -36,8 +36,9 @@ type Mail struct {
 	People People
 	Told   Told
 	Mailer channel.Mailer
-	// From is the sender's address; BaseURL where the inbox is; Now the clock.
-	From    string
+	// From is the sender's address, asked for each time, because accounts come and go; "" for none, and then nobody is told.
+	// BaseURL is where the inbox is, Now the clock.
+	From    func(context.Context) (string, error)
 	BaseURL string
 	Now     func() msg.Time
 }
@@ -54,8 +55,12 @@ func (m *Mail) Notify(ctx context.Context, n *store.Notification) error {
 	if err != nil {
 		return unlessErased(err)
 	}
+	from, err := m.From(ctx)
+	if err != nil || from == "" {
+		return err
+	}
 	for i := range people {
-		if err := m.tell(ctx, n, c, &people[i]); err != nil {
+		if err := m.tell(ctx, from, n, c, &people[i]); err != nil {
 			return err
 		}
 	}
@@ -102,14 +107,14 @@ func wanting(users []auth.User, present bool) []auth.User {
 	})
 }
 
-func (m *Mail) tell(ctx context.Context, n *store.Notification, c *timeline.Case, u *auth.User) error {
+func (m *Mail) tell(ctx context.Context, from string, n *store.Notification, c *timeline.Case, u *auth.User) error {
 	effect := "mail " + n.Team + " " + n.Cursor + " " + u.ID
 	done, err := m.Told.Done(ctx, effect)
 	if err != nil || done {
 		return err
 	}
-	raw := m.compose(n, c, u)
-	_, err = m.Mailer.SendMail(ctx, m.From, []string{u.Email}, raw, "")
+	raw := m.compose(from, n, c, u)
+	_, err = m.Mailer.SendMail(ctx, from, []string{u.Email}, raw, "")
 	switch fault.Of(err) {
 	case fault.Retry:
 		return fmt.Errorf("notify %s of case %s by mail: %w", u.ID, c.Reference, err)
@@ -123,15 +128,15 @@ func (m *Mail) tell(ctx context.Context, n *store.Notification, c *timeline.Case
 	return m.Told.SetDone(ctx, effect)
 }
 
-func (m *Mail) compose(n *store.Notification, c *timeline.Case, u *auth.User) []byte {
+func (m *Mail) compose(from string, n *store.Notification, c *timeline.Case, u *auth.User) []byte {
 	subject, text := words(u.Language, n.Why, c)
 	var b strings.Builder
 	header := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
-	header("From", "Aikajana <"+m.From+">")
+	header("From", "Aikajana <"+from+">")
 	header("To", "<"+u.Email+">")
 	header("Subject", mime.QEncoding.Encode("utf-8", subject))
 	header("Date", m.Now().Time().Format("Mon, 02 Jan 2006 15:04:05 -0700"))
-	header("Message-ID", "<"+strings.NewReplacer("#", ".", " ", ".").Replace(n.Cursor+"."+u.ID)+"@"+domain(m.From)+">")
+	header("Message-ID", "<"+strings.NewReplacer("#", ".", " ", ".").Replace(n.Cursor+"."+u.ID)+"@"+domain(from)+">")
 	header("Auto-Submitted", "auto-generated")
 	header("X-Auto-Response-Suppress", "All")
 	header("MIME-Version", "1.0")

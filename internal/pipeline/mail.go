@@ -34,6 +34,22 @@ func (p *Pipeline) MailAccount(ctx context.Context, address string) (*channel.Ac
 	return nil, nil
 }
 
+// MailAddress is an address of the desk's own to write from: that of the first mail account by name, "" when there is none.
+func (p *Pipeline) MailAddress(ctx context.Context) (string, error) {
+	all, err := p.accounts.list(ctx, false)
+	if err != nil {
+		return "", err
+	}
+	first, address := "", ""
+	for name, account := range all {
+		if account.Channel == mailChannel && (first == "" || name < first) {
+			first = name
+			address, _, _ = strings.Cut(account.Settings["address"], ",")
+		}
+	}
+	return strings.TrimSpace(address), nil
+}
+
 func bareAddress(a string) string {
 	local, domain, _ := strings.Cut(strings.ToLower(strings.Trim(strings.TrimSpace(a), "<>")), "@")
 	local, _, _ = strings.Cut(local, "+")

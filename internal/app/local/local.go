@@ -43,6 +43,11 @@ type Options struct {
 	Data string
 	// HTTP and SMTP are listening addresses; a port of 0 takes a free one, an empty SMTP listens for no mail.
 	HTTP, SMTP string
+	// MailChecks says whether SPF, DKIM and DMARC of incoming mail are looked up: "on", "off", or "auto" for on unless mail is
+	// taken from this machine alone. MailDomain is the name that the listener goes by. Certificate and CertificateKey are
+	// files for STARTTLS; without them it is offered with a certificate of its own making.
+	MailChecks, MailDomain      string
+	Certificate, CertificateKey string
 	// Config, when set, is a configuration file that declares accounts.
 	Config string
 	// AllowPrivate lets the process call private addresses: for stand-ins and providers in one's own network.
@@ -219,10 +224,12 @@ func (s *Server) letPeopleIn(key []byte, location *time.Location, told *late, co
 	if s.setup, err = s.staff.Auth.Bootstrap(context.Background(), s.o.AdminPassword, s.o.Token); err != nil {
 		return fmt.Errorf("let the first person in: %w", err)
 	}
-	if s.o.Mailer != nil && config.NotifyFrom != "" {
-		told.to = &notify.Mail{
-			People: s.staff.Auth, Told: s.app.Store, Mailer: s.o.Mailer, From: config.NotifyFrom, BaseURL: s.o.BaseURL, Now: s.o.Now,
+	if s.o.Mailer != nil {
+		from := s.app.Pipeline.MailAddress
+		if config.NotifyFrom != "" {
+			from = func(context.Context) (string, error) { return config.NotifyFrom, nil }
 		}
+		told.to = &notify.Mail{People: s.staff.Auth, Told: s.app.Store, Mailer: s.o.Mailer, From: from, BaseURL: s.o.BaseURL, Now: s.o.Now}
 	}
 	s.pages, err = public.New(s.app, public.Options{
 		Key: key, BaseURL: s.o.BaseURL, Location: location, Log: s.log, NewID: s.app.Store.NewID, Setup: &firstStart{s},
@@ -234,9 +241,16 @@ func (s *Server) openMail() error {
 	if s.o.SMTP == "" {
 		return nil
 	}
-	var err error
+	encryption, err := s.mailTLS()
+	if err != nil {
+		return err
+	}
+	var resolver smtpd.Resolver
+	if s.checkMail() {
+		resolver = net.DefaultResolver
+	}
 	s.smtp, err = smtpd.New(smtpd.Options{
-		Addr: s.o.SMTP, Domain: "localhost", Now: func() time.Time { return s.o.Now().Time() }, Log: s.log,
+		Addr: s.o.SMTP, Domain: s.mailDomain(), TLS: encryption, Resolver: resolver, NewID: s.app.Store.NewID, Now: func() time.Time { return s.o.Now().Time() }, Log: s.log,
 		Recipients: func(ctx context.Context, address string) (bool, error) {
 			account, err := s.app.Pipeline.MailAccount(ctx, address)
 			return account != nil, err

@@ -2,7 +2,9 @@ package local
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 
 	"github.com/aikajana/aikajana/internal/app"
 	"github.com/aikajana/aikajana/internal/auth"
@@ -10,6 +12,7 @@ import (
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/notify"
 	"github.com/aikajana/aikajana/internal/pages"
+	"github.com/aikajana/aikajana/internal/smtpd"
 	"github.com/aikajana/aikajana/internal/smtprelay"
 	"github.com/aikajana/aikajana/internal/store"
 )
@@ -79,4 +82,40 @@ func (s *Server) greet() {
 	if s.setup != "" {
 		_, _ = fmt.Fprintf(s.o.Out, "nobody can sign in yet: open %s/setup/%s (works once, for a day)\n", s.o.BaseURL, s.setup)
 	}
+}
+
+// checkMail says whether the senders of mail are checked in the DNS. A listener on loopback hears only programs of this
+// machine, whose address proves nothing.
+func (s *Server) checkMail() bool {
+	switch s.o.MailChecks {
+	case "on":
+		return true
+	case "off":
+		return false
+	}
+	host, _, err := net.SplitHostPort(s.o.SMTP)
+	if err != nil {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return host != "localhost" && (ip == nil || !ip.IsLoopback())
+}
+
+func (s *Server) mailDomain() string {
+	if s.o.MailDomain != "" {
+		return s.o.MailDomain
+	}
+	return "localhost"
+}
+
+// mailTLS is what STARTTLS offers.
+func (s *Server) mailTLS() (*tls.Config, error) {
+	if s.o.Certificate == "" {
+		return smtpd.SelfSigned(s.mailDomain(), s.o.Now().Time())
+	}
+	pair, err := tls.LoadX509KeyPair(s.o.Certificate, s.o.CertificateKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate for mail: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
