@@ -22,17 +22,18 @@ import (
 	"github.com/aikajana/aikajana/internal/standin"
 	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
+	"github.com/aikajana/aikajana/internal/table/dynamo/streams"
 	"github.com/aikajana/aikajana/internal/table/tabletest"
 )
 
 // bench is a table in DynamoDB Local with a wire that can be disturbed.
 type bench struct {
-	name, stream string
-	wire         *wire
-	client       *dynamodb.Client
-	streams      *dynamodbstreams.Client
-	positions    dynamo.Positions
-	clock        tabletest.Clock
+	name, stream  string
+	wire          *wire
+	client        *dynamodb.Client
+	streamsClient *dynamodbstreams.Client
+	positions     streams.Positions
+	clock         tabletest.Clock
 }
 
 var tables atomic.Int64 // names must differ within the stand-in that all tests of this binary share
@@ -45,7 +46,7 @@ func setup(t testing.TB) *bench {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
 	}
 	b.client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = &http.Client{Transport: b.wire}; o.Retryer = fast() })
-	b.streams = dynamodbstreams.NewFromConfig(cfg)
+	b.streamsClient = dynamodbstreams.NewFromConfig(cfg)
 	var err error
 	if b.stream, err = dynamo.CreateTable(t.Context(), b.client, b.name); err != nil {
 		t.Fatal(err)
@@ -66,7 +67,7 @@ func (b *bench) harness() tabletest.Harness {
 	return tabletest.Harness{
 		Table: b.table(nil), Clock: &b.clock,
 		Feed: func(_ *testing.T, reader string) table.Feed {
-			return dynamo.NewFeed(b.streams, b.stream, reader, &b.positions, 10*time.Millisecond)
+			return streams.NewFeed(b.streamsClient, b.stream, reader, &b.positions, 10*time.Millisecond)
 		},
 		Restart:     func(*testing.T) tabletest.Harness { return b.harness() },
 		LoseAnswers: b.wire.lose,
