@@ -179,8 +179,8 @@ func (r *bodyReader) text(p *part) {
 		r.add(htmlText(p.text(), r.picture))
 		return
 	}
-	if name, data, ok := decodeUU(p.body); ok && len(data) > 0 { // a file inside the text, as before MIME
-		r.uuencoded(p, name, len(data))
+	if f, ok := decodeUU(p.body); ok { // a file inside the text, as before MIME
+		r.uuencoded(p, f)
 		return
 	}
 	r.add(plainLines(capped(squeeze(unflow(p)), maxHTMLBytes)))
@@ -196,21 +196,48 @@ func looksHTML(p *part) bool {
 	return strings.HasPrefix(head, "<html") || strings.HasPrefix(head, "<!doctype html") || strings.HasPrefix(head, "<body")
 }
 
-func (r *bodyReader) uuencoded(p *part, name string, size int) {
-	at := uuStart(p.body)
-	text, _ := toUTF8(p.body[:at], p.params["charset"])
-	r.add(plainLines(text))
-	name = fileName(name)
-	kind := typeByName(name)
-	if kind == "" {
-		kind = "application/octet-stream"
+// uuencoded reads a text with files in it: the text around them, and the files where they stood.
+func (r *bodyReader) uuencoded(p *part, f uuFile) {
+	rest, ok := p.body, true
+	for n := 1; ok && n <= maxUUFiles; n++ {
+		text, _ := toUTF8(rest[:f.start], p.params["charset"])
+		r.add(plainLines(text))
+		name := fileName(rawText(f.name))
+		kind := typeByName(name)
+		if kind == "" {
+			kind = "application/octet-stream"
+		}
+		r.parts = append(r.parts, msg.Part{Kind: partKind(kind), Media: &msg.Media{
+			ID: p.path + ".uu" + strconv.Itoa(n), Type: kind, Name: name, Size: int64(len(f.data)),
+		}})
+		rest = f.rest
+		f, ok = decodeUU(rest)
 	}
-	r.parts = append(r.parts, msg.Part{Kind: partKind(kind), Media: &msg.Media{ID: p.path + ".uu", Type: kind, Name: name, Size: int64(size)}})
+	text, _ := toUTF8(rest, p.params["charset"])
+	r.add(plainLines(capped(squeeze(text), maxHTMLBytes)))
+}
+
+// maxUUFiles is how many uuencoded files of one text are taken out.
+const maxUUFiles = 50
+
+// uuNumber is the nth file (from 1) of a text.
+func uuNumber(b []byte, n string) ([]byte, bool) {
+	want, err := strconv.Atoi(n)
+	if err != nil || want < 1 || want > maxUUFiles {
+		return nil, false
+	}
+	for ; ; want-- {
+		f, ok := decodeUU(b)
+		if !ok || want == 1 {
+			return f.data, ok
+		}
+		b = f.rest
+	}
 }
 
 // add appends lines, with an empty one between two texts.
 func (r *bodyReader) add(lines []line) {
-	if len(r.lines) > 0 && len(lines) > 0 {
+	if n := len(r.lines); n > 0 && len(lines) > 0 && r.lines[n-1].text != "" {
 		r.lines = append(r.lines, line{})
 	}
 	r.lines = append(r.lines, lines...)

@@ -108,9 +108,9 @@ func judged(env channel.Envelope) *channel.Rejected {
 func (a Adapter) Extract(env channel.Envelope, m msg.Media) ([]byte, error) {
 	t := readTree(unixLines(env.Body))
 	place, inner, packed := strings.Cut(m.ID, "/")
-	if text, ok := strings.CutSuffix(place, ".uu"); ok {
+	if text, n, ok := strings.Cut(place, ".uu"); ok {
 		if p := t.find(text); p != nil {
-			if _, data, ok := decodeUU(p.body); ok {
+			if data, ok := uuNumber(p.body, n); ok {
 				return data, nil
 			}
 		}

@@ -444,3 +444,50 @@ func TestASignedReplyAddressGivesItsTokenBack(t *testing.T) {
 		}
 	}
 }
+
+func TestFault35_NamesOfFilesAndPeopleShowAsTheyAre(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"../../etc/passwd": "passwd", "C:\\Windows\\a.exe": "a.exe", "a\u202egpj.exe": "agpj.exe", "a\u200bb\u2066c.pdf": "abc.pdf", "..hidden": "hidden", "a\tb.pdf": "a b.pdf",
+		"lasku p\xe4iv\xe4.pdf": "lasku päivä.pdf",
+	} {
+		for _, form := range []string{"attachment; filename=\"" + strings.ReplaceAll(name, `\`, `\\`) + "\"", "attachment; filename*=" + percent(name)} {
+			e := parse(t, top+"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/pdf\nContent-Disposition: "+form+"\n\nx\n--b--\n", nil)
+			if got := e.Message.Parts[0].Media.Name; got != want {
+				t.Errorf("%q as %s: %q", name, form, got)
+			}
+		}
+	}
+	if e := parse(t, "From: Mai\u202ej\u200ba <maija@world.example>\n\nHei\n", nil); e.From.Name != "Maija" {
+		t.Errorf("the name %q", e.From.Name)
+	}
+}
+
+// percent writes a name as RFC 2231 has it, in whatever charset its bytes are.
+func percent(s string) string {
+	charset := "utf-8"
+	if !utf8.ValidString(s) {
+		charset = "iso-8859-1"
+	}
+	var b strings.Builder
+	b.WriteString(charset + "''")
+	for i := range len(s) {
+		fmt.Fprintf(&b, "%%%02X", s[i])
+	}
+	return b.String()
+}
+
+func TestFilesInsideOldTextsAreTakenOutAndTheTextAroundThemKept(t *testing.T) {
+	t.Parallel()
+	const file = "begin 644 hei.txt\n#0V%T\n`\nend\n"
+	raw := top + "\nennen\n" + file + "välissä\n" + strings.Replace(file, "hei", "hoi", 1) + "jälkeen\nbegin 644 not a file\n"
+	e := parse(t, raw, nil)
+	if e.Message.Text != "ennen\n\nvälissä\n\njälkeen\nbegin 644 not a file" || len(e.Message.Parts) != 2 || e.Message.Parts[1].Media.Name != "hoi.txt" {
+		t.Fatalf("%q, %d parts", e.Message.Text, len(e.Message.Parts))
+	}
+	for _, p := range e.Message.Parts {
+		if data, err := (Adapter{}).Extract(channel.Envelope{Body: []byte(raw)}, *p.Media); err != nil || string(data) != "Cat" {
+			t.Errorf("%s: %q, %v", p.Media.ID, data, err)
+		}
+	}
+}

@@ -15,8 +15,8 @@ func decodeTransfer(b []byte, encoding string) []byte {
 	case strings.HasPrefix(encoding, "quoted-printable"), strings.HasPrefix(encoding, "quoted/printable"):
 		return decodeQuotedPrintable(b)
 	case strings.Contains(encoding, "uue"): // x-uuencode, uuencode, x-uue
-		if _, data, ok := decodeUU(b); ok {
-			return data
+		if f, ok := decodeUU(b); ok {
+			return f.data
 		}
 	}
 	return b
@@ -113,25 +113,39 @@ func decodeQuotedPrintable(b []byte) []byte {
 	return out
 }
 
-// decodeUU reads the first uuencoded file in b (POSIX uuencode): its name and content.
-func decodeUU(b []byte) (name string, data []byte, ok bool) {
-	at := uuStart(b)
-	if at < 0 {
-		return "", nil, false
+// uuFile is one uuencoded file in a text.
+type uuFile struct {
+	name  string
+	data  []byte
+	start int // where it begins in the text
+	rest  []byte
+}
+
+// decodeUU reads the first uuencoded file in b (POSIX uuencode). One without its end is text that looks alike.
+func decodeUU(b []byte) (uuFile, bool) {
+	f := uuFile{start: uuStart(b)}
+	if f.start < 0 {
+		return f, false
 	}
-	line, rest := cutLine(b[at:])
+	line, rest := cutLine(b[f.start:])
 	if words := strings.SplitN(strings.TrimSpace(string(line)), " ", 3); len(words) == 3 {
-		name = words[2]
+		f.name = words[2]
 	}
 	for len(rest) > 0 {
 		line, rest = cutLine(rest)
 		line = bytes.TrimRight(line, "\r")
-		if len(line) == 0 || line[0] == '`' || bytes.Equal(bytes.TrimSpace(line), []byte("end")) {
-			break
+		switch {
+		case bytes.Equal(bytes.TrimSpace(line), []byte("end")):
+			f.rest = rest
+			return f, len(f.data) > 0
+		case len(line) == 0 || line[0] == '`' || line[0] == ' ': // a line of no bytes
+		case line[0] < ' ' || line[0] > 'M' || (int(line[0]-' ')+2)/3*4 > len(line)+3: // more than 45 bytes, or fewer characters than it says
+			return f, false
+		default:
+			f.data = append(f.data, uuLine(line)...)
 		}
-		data = append(data, uuLine(line)...)
 	}
-	return name, data, true
+	return f, false
 }
 
 // uuStart finds a line "begin 644 name", or -1.
