@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -336,4 +337,19 @@ func TestAnswersAreKeptOutOfCachesAndFrames(t *testing.T) {
 			t.Errorf("%s: another origin may read it", a.what)
 		}
 	}
+}
+
+func FuzzABodyThatPassesIsOneJSONValueWithoutRepeats(f *testing.F) {
+	for _, seed := range []string{"{}", `{"a":1,"a":2}`, `{"a":{"a":[{"a":null}]}}`, "[]", "1 2", "{", `{"a":"\ud800"}`, strings.Repeat("[", 99)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if api.CheckJSON(body) != nil {
+			return
+		}
+		var v any
+		if err := json.Unmarshal(body, &v); err != nil {
+			t.Fatalf("%q passes and is no JSON: %v", body, err)
+		}
+	})
 }

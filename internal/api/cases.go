@@ -171,7 +171,7 @@ func (h handlers) mayChange(ctx context.Context, p *auth.Principal, c *timeline.
 		return nil
 	}
 	u, err := h.Auth.User(ctx, *b.Agent)
-	if fault.Of(err) == fault.Missing && err != nil || err == nil && u.Disabled {
+	if isMissing(err) || err == nil && u.Disabled {
 		return fault.Field("agent", "there is no such user, or it is disabled")
 	}
 	return err

@@ -33,7 +33,7 @@ func (h handlers) FindCustomers(ctx context.Context, r FindCustomersRequestObjec
 	for _, try := range tries {
 		for _, spelled := range spellings(try) {
 			c, err := h.Store.CustomerAt(ctx, spelled)
-			if fault.Of(err) == fault.Missing && err != nil {
+			if isMissing(err) {
 				continue
 			}
 			if err != nil {
@@ -43,7 +43,7 @@ func (h handlers) FindCustomers(ctx context.Context, r FindCustomersRequestObjec
 				continue
 			}
 			person, cases, err := h.personOf(ctx, &callOf(ctx).principal, c.Customer)
-			if fault.Of(err) == fault.Missing && err != nil {
+			if isMissing(err) {
 				continue
 			}
 			if err != nil {

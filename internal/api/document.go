@@ -165,17 +165,18 @@ func checkJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return fault.Field("body", "it is not valid UTF-8")
 	}
+	if !json.Valid(body) {
+		return fault.Field("body", "it is not valid JSON, or more than one value")
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
 	type level struct {
-		object bool
-		key    bool
-		names  map[string]bool
+		object, key bool
+		names       map[string]bool
 	}
 	var open []level
 	for {
 		token, err := dec.Token()
-		if errors.Is(err, io.EOF) && len(open) == 0 {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -183,9 +184,6 @@ func checkJSON(body []byte) error {
 		}
 		if d, ok := token.(json.Delim); ok && (d == '}' || d == ']') {
 			open = open[:len(open)-1]
-			if len(open) == 0 && dec.More() {
-				return fault.Field("body", "it holds more than one JSON value")
-			}
 			continue
 		}
 		if n := len(open); n > 0 && open[n-1].object {

@@ -58,3 +58,6 @@ func (h *Hub) Overflow() {
 }
 
 var _ http.Handler = (*API)(nil)
+
+// CheckJSON is what is asked of every body before the document is.
+func CheckJSON(body []byte) error { return checkJSON(body) }

@@ -1473,6 +1473,9 @@ type ChangeUserParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
+type AcceptInvitationJSONRequestBody = InvitationAcceptance
+
 // PutAccountJSONRequestBody defines body for PutAccount for application/json ContentType.
 type PutAccountJSONRequestBody = AccountRequest
 
@@ -1490,9 +1493,6 @@ type DecideJSONRequestBody = DecisionRequest
 
 // InviteJSONRequestBody defines body for Invite for application/json ContentType.
 type InviteJSONRequestBody = InvitationRequest
-
-// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
-type AcceptInvitationJSONRequestBody = InvitationAcceptance
 
 // MergeJSONRequestBody defines body for Merge for application/json ContentType.
 type MergeJSONRequestBody = MergeRequest
@@ -1517,6 +1517,9 @@ type ChangeUserJSONRequestBody = UserChange
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// AcceptInvitation Use a link
+	// (POST /api/v1/accept-invitation)
+	AcceptInvitation(w http.ResponseWriter, r *http.Request)
 	// ListAccounts Connected accounts
 	// (GET /api/v1/accounts)
 	ListAccounts(w http.ResponseWriter, r *http.Request)
@@ -1577,9 +1580,6 @@ type ServerInterface interface {
 	// Invite Invite somebody
 	// (POST /api/v1/invitations)
 	Invite(w http.ResponseWriter, r *http.Request)
-	// AcceptInvitation Use a link
-	// (POST /api/v1/invitations/accept)
-	AcceptInvitation(w http.ResponseWriter, r *http.Request)
 	// RevokeInvitation Take a link back
 	// (DELETE /api/v1/invitations/{id})
 	RevokeInvitation(w http.ResponseWriter, r *http.Request, id RecordID)
@@ -1671,6 +1671,20 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// AcceptInvitation operation middleware
+func (siw *ServerInterfaceWrapper) AcceptInvitation(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcceptInvitation(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListAccounts operation middleware
 func (siw *ServerInterfaceWrapper) ListAccounts(w http.ResponseWriter, r *http.Request) {
@@ -2387,20 +2401,6 @@ func (siw *ServerInterfaceWrapper) Invite(w http.ResponseWriter, r *http.Request
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Invite(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// AcceptInvitation operation middleware
-func (siw *ServerInterfaceWrapper) AcceptInvitation(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AcceptInvitation(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3229,7 +3229,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/invitations", wrapper.ListInvitations)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/invitations", wrapper.Invite)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/v1/invitations/{id}", wrapper.RevokeInvitation)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/invitations/accept", wrapper.AcceptInvitation)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/accept-invitation", wrapper.AcceptInvitation)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/users", wrapper.ListUsers)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/v1/users", wrapper.CreateUser)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/v1/users/{id}", wrapper.GetUser)
@@ -3308,6 +3308,48 @@ type UserJSONResponse struct {
 	Body User
 
 	Headers UserResponseHeaders
+}
+
+type AcceptInvitationRequestObject struct {
+	Body *AcceptInvitationJSONRequestBody
+}
+
+type AcceptInvitationResponseObject interface {
+	VisitAcceptInvitationResponse(w http.ResponseWriter) error
+}
+
+type AcceptInvitation201JSONResponse struct{ SessionStartedJSONResponse }
+
+func (response AcceptInvitation201JSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptInvitationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcceptInvitationdefaultApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ListAccountsRequestObject struct {
@@ -4093,48 +4135,6 @@ type InvitedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response InvitedefaultApplicationProblemPlusJSONResponse) VisitInviteResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type AcceptInvitationRequestObject struct {
-	Body *AcceptInvitationJSONRequestBody
-}
-
-type AcceptInvitationResponseObject interface {
-	VisitAcceptInvitationResponse(w http.ResponseWriter) error
-}
-
-type AcceptInvitation201JSONResponse struct{ SessionStartedJSONResponse }
-
-func (response AcceptInvitation201JSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.SetCookie != nil {
-		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
-	}
-	w.WriteHeader(201)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type AcceptInvitationdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	StatusCode int
-}
-
-func (response AcceptInvitationdefaultApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5191,6 +5191,9 @@ func (response HealthdefaultApplicationProblemPlusJSONResponse) VisitHealthRespo
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// AcceptInvitation Use a link
+	// (POST /api/v1/accept-invitation)
+	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
 	// ListAccounts Connected accounts
 	// (GET /api/v1/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
@@ -5251,9 +5254,6 @@ type StrictServerInterface interface {
 	// Invite Invite somebody
 	// (POST /api/v1/invitations)
 	Invite(ctx context.Context, request InviteRequestObject) (InviteResponseObject, error)
-	// AcceptInvitation Use a link
-	// (POST /api/v1/invitations/accept)
-	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
 	// RevokeInvitation Take a link back
 	// (DELETE /api/v1/invitations/{id})
 	RevokeInvitation(ctx context.Context, request RevokeInvitationRequestObject) (RevokeInvitationResponseObject, error)
@@ -5374,6 +5374,37 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// AcceptInvitation operation middleware
+func (sh *strictHandler) AcceptInvitation(w http.ResponseWriter, r *http.Request) {
+	var request AcceptInvitationRequestObject
+
+	var body AcceptInvitationJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptInvitation(ctx, request.(AcceptInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptInvitation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AcceptInvitationResponseObject); ok {
+		if err := validResponse.VisitAcceptInvitationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListAccounts operation middleware
@@ -5932,37 +5963,6 @@ func (sh *strictHandler) Invite(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(InviteResponseObject); ok {
 		if err := validResponse.VisitInviteResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// AcceptInvitation operation middleware
-func (sh *strictHandler) AcceptInvitation(w http.ResponseWriter, r *http.Request) {
-	var request AcceptInvitationRequestObject
-
-	var body AcceptInvitationJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.AcceptInvitation(ctx, request.(AcceptInvitationRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "AcceptInvitation")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(AcceptInvitationResponseObject); ok {
-		if err := validResponse.VisitAcceptInvitationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -6704,221 +6704,221 @@ func (sh *strictHandler) Health(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L2Njhs3lij8KoS+BeIk1bLctpOxGoudHtuZ+Js48bg7Oxeb7m1RVZTEdBWpkKyWNYaB+zCL+yL7JvdJ",
-	"LngOWcWSWFKVWu2ZABsMxmqpijwkD8//z8dBKoulFEwYPRh/HCypogUzTMFf52kqS2HevLJ/ZEynii8N",
-	"l2IwHlwuGKH48xeaCFqwQTLg9pclNYtBMoCvxgP3zCAZKPZbyRXLBmOjSpYMdLpgBbUj/4tis8F48P89",
-	"rmF5jL/qxzUInz4lg/OZYWobmJdSGC5KRqZswUVGzIJrMhHsg5kQOSNUEEZVzpkiSzqvAP2tZGodQApj",
-	"d4XrZam0VADUS6pZ2xalVLMvNHnzKiFSEW40UWzGFBNpy37xbOdWFfTDD0zMzWIw/sMose8apuwo//nL",
-	"+cl/0JO/j05enFx/fJL8YfTpXwbJwKyXdlRtFBdzhHZBhWB5K8D4M8Ach9A9cfCJOgAQmFIbWTDVCo37",
-	"fQc4ezZs9xlWs1tgXguj1m2QMPvjw4Dh57UwvMlYsZSGiXT9F7beBuVcrIlhHwwxC2rg2mnEdjs10+aM",
-	"mAUjmhaMzKQilCi2ZIbD2w7uBaMZILqDPJjyxM7Zgm5PTv+QDAouqr+b2Hd19eH0ycnV1Ydv2fXXccx7",
-	"M3tLTbqI7+/k9SWdT3BZxuHhnBGuyZRqlpEd8M9OcNwWwE+bkF4NfhmdvLBX5MmLT1eDOKg/8IKbbUC/",
-	"lytSULEm1JBCatNCSXJ4OwQnYzNa5mYwfj5KBjOpCmoszgjz9HSQWGB5URaD8eloBHuMfz2pIOPCsDlD",
-	"avOWqXkruSnsj4dj6f2py19Lqqglxq0g/lY9kREulqV5EHC7wPqepVJlbXAq+PUowH3zrGUvbwDAb561",
-	"APizbqeMpX4oquhm/WQhUEwvpdAslAbsx1QKw/AjXS5znlIL2uNftYXvYz/WjjO1ShcDx2GPNi0M1jKn",
-	"ZdeDxJEYWLQlS9sn8J1UZOIJz6Rx1TePseIsR1sAjtayAoY/ujnf0ow9/Lx/U9wYJggXRgLxNrxgORds",
-	"AKRU3B4VjDfijht4EYZt2Yeci9uErLhZgNSlWaoY4NI7Jac5K3aAs8QnvvZgsQ+0WOZuARnS4zuawxXL",
-	"mKE8H4wHlimPCTeWYxVca3v4yWDGWZ65Xy2WGGpKPRg/s3TecGMHHfyJZuQ9cu+aCtCpLM14mlNxa4Hu",
-	"tjN+abEjsnyVa7JSUswTQkVGVsBqJcmkneGCac2luDBUGUsxjnRYbtgYSBd8jjygeeEumDl5KeUtZ3HC",
-	"p92I++6cJWNHWwYM1oJplhIfnWZUZ75JeWmWgTRH83dKLpky3BLnGc01SwbL4KuPlerVXcNKKuG+qwxv",
-	"NyTNqUKUaS74lfuFcIEinRQzPi8VHACZ8ZzBhUmpENKQqZf5MrJgitVXYSplzqiwc+VUm5uM5fyOIT3d",
-	"BeMlL1j1kmKzUtO963rvHrPbDxRD32hm4oiIwrecocSNT6P8uqB3jFByR/MStDzDCh055vqyK0XXOKcx",
-	"XMx1+0G3DyKnv7IUKJxhtIg+eccUn61vjLxlIrImac9gSbVhGXFS+FLJO54xlZCVPRR7XFTfatAtpGBn",
-	"RC/kSlgqQjMrt2qjqJFKEyny9bZMkwxWbLqQ8vamVHk/CM4InWomjAVEVBqCYDlZUE2EFCwqQtUi0C+B",
-	"4lobJWCvgo1vnnuA3deRjd5jHrGnZnfD2UfAEmEvgWApLLACYoeoiHLitft3aAXGUfLN05jAWMHzA9d9",
-	"SUWFotWHToLbJgZvbDgOtmPnPNvrB6w7oV2XJNQMnrw4jexVQT+Er5yONqFMBivFDfvJIjLIzx3vZzD1",
-	"s9GLb/ZP/Xy04w63o8ajDdyoUOPLf4trE9uHkGWKad2Xq+RadscUN0WE1t1ykUWpFGowH2MCDBAEprQU",
-	"JKV5bsktKzTL75geIylKiGB3TBGjSktFYrcEyXKE6zaRF+DzT19vY8eHk7k8cV8Wej70Sw1+OeHFUiqD",
-	"dlV7hIM5N4tyOkxl8ZjyW/orFbT+YLV8JWj+uNAIjhvyvd3fXmfk93YDe9qtN/Tk7yGN+epfdm5cMOzT",
-	"09Gucf/z6urDaHRydfXhyezq6sO3szbbUPedB3Uwz3vuSMYVSxGVIiiXOaHkBp7dss9sWmEsuKlUmX17",
-	"zwV4yzJOgbUbalicfysqENP3IyWOkgTLie8PqsuHyYpbANK5k583b6QE3svNGWHF0qzHRMipzKJ8P3Ug",
-	"7bCQR19DibCrqBdIr5uwOullyuZURGdytuA+NuP6rRtPtLbGnXGlzQ0VerV/7IbEysUuLtNlmK0tcHKT",
-	"g5nYaaxCaFhCputKnrK6oUMH+GwWitHsjCi2zNdkxUUmV5rg7zMlC8IDvbVGQquA48l14hQWZ3/gqO1u",
-	"soqCaU3nTLs96XA/qzdkaTq+ItgHc5Mhgdt5o+l6yvwWyyUT3dFTMapbKFDtFYpzviWTy5wB12vsdz2C",
-	"ZkzcTNfR0bWQ8u8suymF4XlXaLXM71h2Q03nFzyJ23fOF/CgfaNEdImSRTpvSqR7tScvMzW37zWSJisV",
-	"rC11+kLHdq8UVrbLY2rsOdxdp9pRxYjVVmVpyJqZhMg8Y9oQuOa9dL0V5VaWvNHcnfr+Ld7UZ9BYGToU",
-	"Kyq2SZqSinU4jQeJehJVivyxVBjrTqPC9+C21DS6eU837mAbm3oJL+9lVgUX4bdPttiXZ1Hd5eXhboE5",
-	"vK27LQbw1MGX7D53Jljs89Fon+QVF+q2rllnmbGbbAfqzhscPNB0ti7tQyo6FW/pJxN5mWXbiLGIeGZn",
-	"Ms/l6qZcJiTlVr+XipQik4LdgFduv3kCr7Md/Lp1EQ+s2aNvZPuU7HXvERHRzQhQo/X444CJsrCPWwoz",
-	"qKjjoLpWA8+QgqHcRjZ1Me97GNbDH0Elqz0adQhFhFV4ISohOb9lYGLXdLnca+PZwu3oTfKhG2Im+2JB",
-	"1sOiW1B1u722nwSzKG1W0i5S0dRYpohBBoapgguax4BulYyX5TTnaWQis7Ajp1QQK3iinwJcF+BlihqG",
-	"d4hPl4ER8QvtA4Ai4lNt2ul2VXDDLvC9uDzywdzk8UgCcFFJMbeyAyoHhItgY8/IaNywcqZUKc40EdI9",
-	"b9lxB7HWkiBUaze8LyyVIsMDXC14uiBUVJBosmB5RqY0vd2Y5Ztn0VlQK9g1D0RXNfSPLzRqIE5OsOt3",
-	"gJCZYswDU9A1mTKiUVzZC8sm9cm8T9zhdYV3DaNvcFRRSoWH8PDkN7jghxtXNzCzp6HER6pEbuyC5cud",
-	"JrvtO+7JXFTl8Yv5GLnRzmEb+W1jH7x4i88Hvzl4ozuErGqb9CzpbyVrUuvnT053SUFhLEdc/nkZWBZ6",
-	"Sh+R+/QT+ptWC5l7W2gC3wi2iioih7D7VDFqephdDrKd8IwJw2u827PKrmt6g8OuY+vKqZiXdB7HVZDS",
-	"ut9ViMOKykqtlwHXsTPQMVAzIayvPmGuiRSWSqZ5mQF69/ArlnPLaXqYYy7wDY6qzU5CFOicPgy4Ptka",
-	"l6r1VzsdwpU4fI/f1vYg0fOtENH7BIXVcz08qfe7djidf8VSrrkUh3nRMvd2KHyvuFlkiq6AngK/FdLc",
-	"uI+KaSYi4vcmwNXAcZhr530/8zRb9qBI9tCLZVfTX0pLHTW8rYEKgZTiRiQZz8AApMs0ZSxLQGyRyklS",
-	"VoZyhpVtC7MUd0xpusMLwbqu77dStngTepiTwPqgeuyqkZ39fRs4YeSgPpSNrYihyeuC8qh+NbWUkeIs",
-	"zu0AG+8CAMKw3+ebZoT//OPVlb4qR6OnKfw/u/76j7EvW+xBVRDfTrzdtB0SdgdRC9wsUJNZUE2mLJUY",
-	"EMANwRM7yCGz/YvWfC4Ya/PWZCiBU80wjgLCb4qoQkRLIwtqUEPbls9S54PbLV7keej8aXPv9LAxBx6e",
-	"nS6c7cvVMWqoIlCfkqbT0NNIsG02TZr1LCzjO+gwRuFuIbt9qTvj+HemdJQtJwPmMXQbLouENzzucJ9R",
-	"npdqL9H4zj1m31Cy6OH659letfzNKx9JVTnYt+DkXrLrKAE623IQa+DP0KmcA3dgllYV8o5iTgtNXbaE",
-	"YinjSK8sIlvaOkcjRwUJMEg7zh3XPI4SuTNwNZf/xpAV1YQLzSwFJlM2kwqjdzlzQuCKWVqXK0YzYEQt",
-	"QXF+MXvlVXzMea10FCa070PErDNHbs9X221idhhaXZhed8C/2P0evHdv/DSLXQV/dv3hSBnv5/ZSLOVL",
-	"7hPoDg/b8zjYH+RC3vVxQi7z9Q2y8m3pIZXL/TY0uRLBhQ2C6baFEbgw+3QNfApcjqq/t9Ff6kF9eqBs",
-	"iMwZkKtPpUiZMhQoeCVRVqJuxnK6ZhjUDTyAYQ4Ftf9YGhmzPQMgUvVCGIPRwdsY0Ra3iR74+E+86Oex",
-	"NkcJ3ioFxJJylrUFaYuMKZLmlBcapGIcyxE2iNg0gFJMQGZkyg3ThKJoYpzF1z5jFowrHSFEHYI7wfjn",
-	"oolqXh5YAIGPVfvrGWjiXTGBZlsfcpNGNGQYR+w9bu4JGqscFa/drMd1UrRmM1qZNExmvJ/C/FrcsVwu",
-	"mb6HRtfBwEyXSyU/8CLKTM81ufjrBYak6ATQhn2goRARsKjMXaUOky6VTJnWnYH8rWRlx4c3sDegRvWk",
-	"1YAO6OYuRNUmRbWT5PpYGg8y3zFFdQ+y1240qgeKLem7WjjtsySZtQTbYdLNvjg7eN8/HQVLquI7TO7p",
-	"BVircbBjVKqzsLXHRn7PaG4WfSOqXV5S4Ia93W/ocW/FoHgTiOp9iEIdkdyRMR2Cu+2o6OfftaSOESsb",
-	"xy5XPRa1ovpQQ4t9NYHpomuoUuf63ic04vZR1N0bLRFpzBt4tn/5sOSK6R5Ttai1m0oft4tnzpBp0P9X",
-	"LqMiXestVTLv4SJ4L3PWFqi2P4oTHrKylt6P3lXObsT76QQgl6YWnGRjr3ejyznwJ+pMiz0QJ/S47FrA",
-	"D/65YPd3Pf8jxbNfUq1XUu3Vft7550AEdvlPm9UNdpM7fC2YcveWPbgHIbjMnytiZyP1tufqGsSnx8pa",
-	"0tWqrDuypMp4bTTn4nZMFlRkhBsi75hKmkmGEFNC56gF7j7xAGIPxu5dOcwTU9HCncnX8FDP21GRq31U",
-	"Sn9WsuRIEUIX29EfAqrhyTfcvRm3dPsuSrR/YNm8t5d9l5l9SnNL8SIq7sTL6+RfSSWvk68Jyuvka2Ll",
-	"9cmZS5rE3Ferm4BfNxDiE7Ja8BwiihdczK3OW4LivKLrqPKyy/zdQ7HJSkyEZh2fZ6GSt7tEgH+wTrx1",
-	"JpmOzNzbbbpqXFUxkY5vhPBECEpZeEJiCSiZ8TvWLQIKDQSH6H4xy0VgyHIDh4fWXHdo68q8HcMfQ4DF",
-	"0Ysm00PEwUBOj9m7uSkb6pcoiynuUi7FvP3XFrFrY7+qCcLhYour7V4RR6LhBQPLE/oQwRtmOcStkCvk",
-	"8oHnEAoGPft0gh9O6w+X9sN4eP31f8SchttJggDNETMEMb2sr24MBRHavEFMKRl3ofGsX/CXXtDT59+0",
-	"eKn/3pX2bNl5g9BgfzV2WGfNoiymIupNvnSVshLMzNYFzXOmyJKnplRRnyh+EVlPNJ0dgpi4Jufv3oyJ",
-	"ZoxMCntckyGBnBQCiQJAa2aWCXBNqgXtkUtAnldVuG0VeAPbGr0KEKzU85J3VsBadLwqpql3UAxamOrE",
-	"AYzAq//YThBzy9uqJ2DoLeb90fSWTNd7t9aH6teww/KSQYuKBBt7mNj3ubanxdyhW9ZTORN7LGVW5vmN",
-	"cRrHNt0QNzudTnui8gCgNmplRf/uG/iOKhNTliCcJtudmNczGW1napvbqd0Z7pCZSYRc7UXaOl8LRo6d",
-	"64+OSIcq76EpQz9KcyDK+4U3oRiNtnLI92jirauUhs/4YSJNd8tWazRLFVXcReneE69SxXJEshmr2B2u",
-	"CRSKqqJ6okyr1a3ouFmtYQXerxgvdXlP/nnBVjdu0jqgwrHiprO1FJqB/ubik7IgbXCvmdlta8XrLBRA",
-	"j6tcxjDrEeHBpexDkQc30TTw8XMZaYDI9RcJKRCrT6jsdF5h7QfpU+IjD9SOnVZBWe9d4UXdTuUWpMrg",
-	"YgGLWOeyxX2u6GoXIXYhD5B8krhcJzA2hR5q1BgCst5NOqxmcb5yIPdnrnzJjJl0wTIyXbtH1B1T3Qpn",
-	"xFGitpI2oXgyCrO5qCE5o9qckRxoMRCYPMflogljM8jymybpHkXIhp/9IM9JWipltZXQ0LsLgCQmI/S1",
-	"EW9ToCYMe4zA7yBUOm0Q1yV8Z4kWXdH1viRGWprFsBrmCAqjHRDW9U5xkfIlzePR9GFZ0S7VYK/rj8Ob",
-	"MWQvfvsiHikQFF7sEUH7/ruX5MWz598O2ly8myvQC6kM0YZOcwaR2XBvl0rOFS2iuf++huPHXTUTN0om",
-	"IjXAqgyxMWfeN7ytckLRW3vVINEqIVQ79g3aJ0p93JBHE5+fNnTmlklCJlBpeAiZapMvoyFXlSu3vczw",
-	"8xcvgjLDWIxyS++uPOURpRnmqCLfd2nKG6eTr+jaySxY3HJMJvYgJ8SwPNfEld7UhFoyu5fgOYkAQa3W",
-	"nnj3vTvY2BWt6xQ/uBDw18BW97lkgL827aJHMohXeRJVHC3NLZY5eU+XS0ub3F/AFm+CohJ8Lqg3rEh5",
-	"k1PUtKVaLqAkTy7l0j63BJnOU66oILrbDG5aXcvOLNrHunVQQOis1FELc6kEy4hlAL68YSalgiqYEBMH",
-	"vL/yLViKk0mGUsZGjGUj5nYJgYt9KrWwmEfte7kicmZcmSCoIY+0KrUfvcusQz6Nt+41h//T2tT1MhVd",
-	"4eAdR+wXYxmzl8XM7IjQFc5shvaFQX+wpvps91y69yhX/s+923/vIDVhX9BzpM41pNW4cFJudBIqxY1q",
-	"oPUB8R5KQMCptU+TSaAXwTfPmrVInR5ONBfz3AEWYvV0bVi8vsz/UJb/oSwdKQsrWe/8zu7uYBf53u1p",
-	"Lm5mOZ8vTJ+o2GYg1lSWEJNU4N6gap8MVvQ2bniCFJhDfKs4tx8gjPGvV+G8pq37/hkERAvk4XnAkAlz",
-	"YCndg4uP4Zut4PSWO9EcqHf0XHFPYFrUXAoG0T1dbnnE4T5nO/YSs4r6BvHIX3k8va5fslzPjI6NtbmM",
-	"BoTGDdayTt3Ma4Q7gVvpsyRUunCJELJY5pS70ITqh9hVfc9SKVKe84PCTO08LBbi/2MkQsYqoJT4K77N",
-	"vvrdQhc+1O0aJjWo8d3NFL9jfZdf5XE1137ypC56DqutebeGOKEObK4iwrsVar+ZCEl8aVUh/QfxrtRV",
-	"97aT8SnxWbwg1DiOudnMYp/RgAaFDeMrXObrw8jp5+m4EDpTO/UVa3gjt5tSWC58BhnqsjRJ5Uv6YsPW",
-	"e3iJwd3uzqoerWXS+iyseuVyDcHcZa9+umDpLcuIkbIJWycvYo8CBu/ZrLvXEcK8A0rqK0DkLmkn7IzQ",
-	"yfALAx7T6Pv+oLD1OsDgaRhg8GTbhnXh00b9Frh8Oqig32nJOMIx1+w7z/Rk4wdmH+xo0AVRZhMIHx5P",
-	"XEVlRuDveC3azcQFFy67GYDcJV3BCri6rXkn5FvX9YZonssVy8AgPflwgr9Pqh6DrOhVcuifIfR4Zz6E",
-	"C5lCOD0E1ZbF7vkFn4s3fRHqHn4rv8yNLP1XELV4Yqm2T6uNVD7pE0/hEGynT+uiSuXuo4NSQ9EJq2Wp",
-	"UrYzDKGTqd+NE4VQprfMXHL7//2djNF6cH+r4rc1DI4u31UzvwCFM6gvjTIqyiY0q2oe8ug1709qTLW2",
-	"DTClutVEipSdkVvGlgBZCSkRuZzH612rvNNyE4KThnXH9hwUAtlYn49WdPscPb264NiRqvQeltYare2r",
-	"acFuwLA3hiJsvmSlpSEZqcud2R2fSrM4wxLAEB2Db2BJYJff7iudmEUHp34Q3NJWGvgyWvj8nLjwmM7t",
-	"hXZXn730NLqTEAEw7a3+HI/O/vnyZUIKnudcY/XQs7Yo7UrzyahhJ4ZHShk9fBD2pU+7f0gj0Wvf13G7",
-	"pqE23WPOHsTbeOkztP6hGaXHyhvdn/zZSaSBUirdzxcF4GMki97PmN0iFrnVNPJHW1HhwS2miHCfy5kO",
-	"sx2Q8FiXsN3WuS39Py/NQir+d+yHiP0jx92TFYPMyA571ZLM6mBsXfaBGY2976JoiU/u037gq+C70xF+",
-	"19lIcejl3vBESSjzx4TzEHYtWlvd/pag/if3owvxIhLt+Ze+d+qD0vOMazrN2+o/s3gFyIt4v0nsaOu6",
-	"D3t9OR7h0SVfNblX3vo2R5GGz9Y30/XNRtWDsKpaEDO4u8evew7O9K4q4dol9fHBVPIejGRZBzVWe7y1",
-	"QwFybFQsqJbchrZHaijTETk7ZWw/dA2EB0Ovh8SX6OHFYlIrO7G91kTzucDIQw7t7o/VOtXO/uBiC9qk",
-	"PpPUYif7HPUIPhdVfahqIJ+XKnpyuNPW5ku8HtvH1igE2LdsaMyL5sfYXgR2cCgVN+sLO5KXiCubfGtj",
-	"d5JC83fyaOI17gmRgoD/mXx/efnOs3krCBQ0XXDBvgTn9WA8wHc99xkPbm6+l9qc+JGC/vpL/he23lFe",
-	"5FyQ83dvSCUnwyIsTWVUheLFwpgldobnri3P9soAajsa5hkzdcdTRjKmb51xaKGkkLmc85TmxFfxs08z",
-	"mi5qBxlYG2mee/eYHl6JK/HVVxd8LsA5LoZffUXOyVTJ1RaxJJN3P11cksd0yR/fPXnsdlujR8J3l6F+",
-	"96Gxo7GCrBRnRCEdcc4CjJ+4EloWDC2eVLHKG+td1WsCNa5hIAptd2D5AqxeRCo+52JIzn1kPqTBaDJp",
-	"KEVj8ifYboIFuuEwsEr3xC3dx+ivZak0rH7OoNCGyEjOaKYh8dq7NH2QGFdgG9OJ+9b5PqGTES2cj0Zq",
-	"Rny+msO54ozQK1GdB9euPKX9WTMo5yFz5kIRpagsfUGPApyQ6yE5b3ZMt3DWRuQh+VuQYgSruxK5lLea",
-	"FFxru+mPno2efTmMumoIeDGca0e4RuT2bhl6yzzWWHanv/qKLGSekQkwEkCGpDpCBUnphVQswWHobyUj",
-	"E8uuJnbJYAWHzGqqyQSs3f5cXisllR3doobP4SATusQaFlyKxy7W/+tftRSToc8D4LqRrwFnoQ1d6zMy",
-	"gaSKcJnNVAo3tSVwfuafL18i8ofWRPJocjo6/ebkyZOT09PLJ6PxyP5vOBqN/mPy5fAKYmJ5ygTaldG6",
-	"O+NWIxqcL2m6YCenw1FNY4Lv6rSJwXlNcu48OR888dWX6ZIPxoOnw9HwKdaaWAB99JfTxRHAd/OYCQHO",
-	"zlfe1UF1eYt0grEMUNL1mgfMxW5Srv3+F9p7juCw4UZSAiVd10jyoBoBc9EAOdXmSlSxF96FCX0RFMaD",
-	"IAjcgOdDSzEkF9ilHTtmQvipa9AtRb52nZ6kYPiAZgY3vkLVN5lb5nlaJZ4pppdSuLY4p6NRUM0CGGCA",
-	"XL+6IBJkYx0DMkAABFq+mbaSV3uN8ZJVj6TYqBWYj33KE7DDsiioWg/Gg5d4LCyrB/V9GH8ZVF9dJwN/",
-	"sy1f9fuih+BbtyNuYsvjj44vfHr80X33CVEnHlP1nVRze0I+zwjvGh6boz8phuoSs1CynC+gXQFexlmp",
-	"AG0cVnB3kI4LDLeO8hUAcR5UuGmc5bNt8F5xnfqdOsKu18NBPeK6aPXujfdfDwsqnEQavZHvgdnY6+fe",
-	"2N6CPzPTuv7R/mX5d++/FT8J1n0DtjAPii7QghkoXfFLHIT6kaqpmdUA9j4chEZdJ4NlGdlpd310cIxY",
-	"QtrFh2LCrENpObNnYqmRx3FA0mVOU3v/rMQDPPvMI36zzS86+CzKD6/EORFsRaD0qpfkoPxczuidm9ee",
-	"vyvlz419lEOwUhLUerHcMyFauhxisPaCqVcaamlCLYvM6fKMUHEl0PmFE2O1d024GRKwdVhRYEKX/GZK",
-	"NZuQNGdUYdZudZX/3b6pyZTNuQBBccLE3XgCcSkznrPxpCHBWcYP7GJ9JaYslyBZuipmYsbnrlk+VK2J",
-	"Ue13ZQPPQXT8k8QA7j3kmn2gxRKjqRz07skbb0wfzEajbLNh43IhBbvBQlJQKWTwZPT8eV38YKBpZbjt",
-	"wQ+8+vypqfwYVbJP/9gb7O5Ajfb3o2kBM6nazu2QO5wMizgBmfZ180aQ/ItSG2zaqO5YNoa2Esjsp2uo",
-	"jWf1mwT1C9/e0/V5tUuChB4QA82C1fL2kEygGNSEUH2Lv9v7dstFRmiO1xxaxDoA/SVeSXWL+AxfzWRp",
-	"X3Cl5SvZvE3+eAkbskX0Npuj5utwW6CWE5ZqA70U0nZrkdH/VmPj3va3sTIZO6CQrvaUCwGIAeF+6nYj",
-	"0J2/c8qmrsS1t8PH5vYhkt0mD3PWd8MANHXK5lZbcedQZ+fEAKl/7QZKFYbbhZdZhagL0/sBGo9ahvdg",
-	"Em7VPTom3lbaOagIUt2SHB69N5n6WzVWTZOqPn8BQYLvtgVb+PrxR559aiVIKHa5uJrpGjQQjJBzf1T1",
-	"m8ijybd/+evpydsX/+vVxOrNry/pvNI3J29mJ2+pSReTqNz20rfa70vyfYfNI0hsvr5Px33sLaZRzbzY",
-	"ZTciInj5BBxvkZ/KbA3mAz1Gcpdg97sEyE5CLKgJcbHnidMME0fph+S11SZhDDBLeJuNlW7wNs+kuhJW",
-	"edUsv2P6jMz5nRVfLNU3kmhZMHid5RprORpZGZg8BDAwmIKG5Fy4OKIJgDlxP0MTGyBeBRMGkiiHV6LG",
-	"CCcY6Soyfc7Io2dPTr9EQ0kDDAj+m1Ft4gwFt9BhU7/zeTMDaByZOECoQgss7L39VDUccBzmBkTUwXhQ",
-	"2UaeXY6+DWwjiJKWwTZe9wkbG9lDrmyjb9oOLh9623zV9bEbUC4kEqbuxMw39zqSaHake/rSCWPdL6sl",
-	"ty1E77GQxgURSx0L+1SuaY59Dlkf2FYg+5fpW6IZ00PyxhBUGYQkaS7T2yGZvMlYsZSGiXR98he2thKV",
-	"618JrcW3aeCP2ObsMJKynwMG8IBZ/voeigOmmwxe0jy3wsiKpyyokuaSj+8kT9mwu0YQ1rzrhHNP9qMQ",
-	"hPRBXNEROK3FBasE+OhE4hrT3Q8DrabMu+Bg3TteOPeMd2NAh1SgBmTiChVPMFwDjE/cQHWtIfmb03sn",
-	"TiSbJGTiFBX0UUyMnNjH55LpKxGU1vbmeLBHQv2cIT7s1ZC4JV6uqrZU9prY+e06tu8GKCGANw4nK5Wd",
-	"LSE0YexrAMAWMKuN8FvmzGnCuMhsz5mAV2ASY4WQt2xtB/Aa+KNnoxdfxvgH5Kb9Du4hYMx0/dY5kmuK",
-	"7xPkBgXGtFXZb87r7LPFBt8zTt5S/itNiPnv/9L6v/+LyMWvbDjwWVyYJVO95qaw4/5K/2i/HHqagJyF",
-	"FuxlnWpXt9vZmu6WGg3xeIYP+3ClRt7gPyONOAf0vDdN8CUe4gTBEkqnh9WtZql2nSVrwxc4EEB4F4xh",
-	"S+UFowp74g7JKwkOTYPBj5VtzxXK3+ZPF+wwqSqQevdbpH+UxzFFX3iJkWOiCC71wINxruA9JpsgqTIw",
-	"cU5LnhvCRYLum4bl1DsP3ZWtvNHgXRrGTSUelodUZHGOXa6aakuOI8/VW+bIfu2V2Gtpa1Nsw9LP0VP7",
-	"jotMNziW1bvAJe06KQLLGZOJpYNjIGcT8mgC5HC8TQQtN7V6m6bL5RDMpeOnz//wbPTk9Omz5998O/kS",
-	"9SfL6cIW24mz6nFNjOJoMQcnNVrdvAm7oGsyZaBgbTV6RJF0vWQZIBq6An3nR67Rkm5HuxIoHZDJsG4v",
-	"iawfeCtyz13mOrtpL4PC3TtNdpADWa3Sor9UlfGdG01cnmAlWcZYS4t1q8rKa3KAkJMEgWtPT3sGOn8d",
-	"CWF7WOuR29S2W3cZ4mlCCqmNq/cjxTE4lz1YMl0H6Y4VpQyrmfe4eJVVqc05+lqBCSJI6/M1XyH3aFOe",
-	"HPvWzQm4RXRS1yFKggQx0Mbq8H6rEQuIoECJmJsrAfYUZHvgXvdu9wTdVuh+VwwqCA3JZV0vHKRdNzCU",
-	"sc8cWtt7o8dW5ETJHH7UZMaVbniirgTX6D+ypAZCPxgVBqTRhKQygw4GduBJVDiFLXtZp6ttoOPp0dDR",
-	"t7mMYCLAkAExmzJ7athd8gg4CCMT6na7Cwr677u5jmmtyFTMuEacxJ8aRmvVoUzovnRQJa4WhkRbVEWZ",
-	"yaOJxvxKOLuohbP13I5PRvaRkCMZTLuf1H3MpkH26HUrpXnMPvgUwygK/JnftRAbtqxam7l7TjHM4P+/",
-	"+OlHksm0LKri1GbBCozLumPk0Z9fvXtPqDI8zZkmT54DbpyOIsf/GoALMOAeW3BP9OnR+TyOQ/WOgHPf",
-	"EuNBMsDkKoDoJYJy8orrpdTcRONRf6xCzNwANYSbfPfTEUhLfe5oqLoXlWlHQhMkqu6gRKH1ZgP3tiJQ",
-	"AakctwkkAJlnTBtkMUDOoFTTks5ZbeiBInAaZU5wQCHnwxiJlX3dsdQzH3K4oCJjQcQhRlpMrEBuuCjB",
-	"+eqsT0uqzZB8v/EChigmDpQv9JWY5FSbcAQjV1RlkOY/JO8ohFcIxkH21Ld8aX9RzvIDdi9oNZCAUwRE",
-	"21QW6AW2zBPau8V4ZZUzfJ/LlkRCY2AZzX3AGNwFU23yKu5jdx9olYrwu3KBXtbd0fe4QOs+6ve+2sDW",
-	"GuHdwK8Pl2DdnejiFbVcArATdayq33yM/fse9P2QsaowdX2Iz6VKaT8Cr/e9S46wq48zllZpdS1Wb2/B",
-	"AjeLfT5jvhVLbQoHHl6VaptLHy7DBYUKZusxmVjamCm68r5IIFXg3/RhMYbn+ZWoTOfkkZXjvzwjE80q",
-	"y7iQ5gb/1MyYnDVGmFSdWCZnZAL5XdmEFM4zKtiKWGWzQDmjenGCjVwmwyvxN198zpv4wZWUSzHHwB94",
-	"Hiz8YxKoChirEyN+r2DD7oltB3qH6sMd+L3v7gV65V4+dmDYsW4CbuwmIh5mWKyb3+6zLQZPAjr63CYC",
-	"jbbDiErHR8HHYdko5olnoMZyVYVgxvLf4xbHNwGQfdHpn4k3bbSN3smhci5uj2Hb/MGOY+/vTKo05Eja",
-	"0NlsA0lK3VRk43TxrQ+34OKWTIMofy8/ThmKR1V8GBhEVlX9ItRjNLtjgmSY9AHpCBCnA/kDaE+00tkW",
-	"QrypG7wfSBycPPSaKUne/vd/3fIqY68q63dd5QD+4qJKr32lrgFjSnYnJttto4/lNLIneySfEe5pFePS",
-	"C0vixOQxViFvZ64/a6ZJuURntn8t8c6Jk3KJ6OWaMYWkBs0fmPUWKC2QZ+ZCfxLiKuSDjmIHAWJkR7wS",
-	"4JCGEH6X4QK+Wcf1Hj0bjTxrs4/fcAHx3XFbGDbMfxM2ED8YK+usWex/XWe5DlKpFEsNWUilGZmC1Xhd",
-	"1QocD57+dnry7eq8y3+HIC6ukkK++JFw15VtvDBU3cvZ5pJPB+NfrkN8/hlsePb8QlR2uZCD6zac3Wct",
-	"doQvxFiLW030tHTOLHKmI+6z9+xO3rIGvvTjZu9ZKlXW2ZV5WVmej6Hk0FtWUX075IFUAurA79ZsXi5Y",
-	"ehv4l33nXMiQdGmYzkKecQVpIkZ62NAnBczGsplvRsRlBKId/c0rO5ILa5+UKp+A4nQlllSZL3Tdvvdc",
-	"OGvNFGw1ip0wYQlD5nsHJ4SWGZcWBe54xqQzClAMlDGGpouCiWjK21tXC3+v7wo0HldglJJMOuoH5hNI",
-	"hKhMN9hJCRR/qG9W6f2Ykd7FRfViFKutcHL98Unyh9Gnq6shNsR+kjyLlVfYNlScb3ZbTupe+Zh1ii08",
-	"osHz2C+hhrPCXuhDC90fMZje/Vm3gL7e7zZ7in6K7f12NCO0JELe50spjJKRUjVCnoCTZqf1sNmCPVbW",
-	"sYmpD22KPPcGzwMVafRStDP3t+jFMCtZmwuHxFd3hzjFs9pJhY1VFJC2hgu+dpwNrcqJdsnTESmYxfwI",
-	"fX3r+jofzIQDl/0vA9r63yAZTFv/G1x35rGNvtLdeetRlBHcq4gOAj8cw5d2GR4/qIayv79mS2NF3NvL",
-	"q9+7DDos5KnmjUj0BXU5/RAe6MxC6Jutq3yCQnrmg5EskuZSG+K02xVdb+Pfz8J3Fu/H1mHL/6FcHS/i",
-	"BlvveTIi6IPbJVKp8bznYxDeefqMLJDVe6NCyPmbjoeh9xtgeyYsaYslaImRMm5R+LEB6u/ZprDV6Xin",
-	"VaF5REcISPbVCFb2Rsk8DJbK+R3rxk7Cgj5xhoKeU1DWIPvshAusFIWmTT/AkJznucckV5rdi/2EiQyZ",
-	"ji+cgsilb5kLUsaxZMx2jhH/7+rOsPfgMJudblvVu+ARbegyR5GXkjTny+563EZf3n82DW4zqUIK9oUm",
-	"QQ/ebfWtgVK+2FCIT79VLfr22jSXpTddCum6zaWyzDMIr6GZvTR12CRXLsQN+n4l3oGZ0bUjRVFaUzcM",
-	"3Cfwn+daYt4VFhfHvmwEmzDFxWT/UFxUdhWkNgvF/c5cehtdXHcSuProM3e6x6Jy0GBPGozp10bKEDnr",
-	"8gk9KnrUsHb1822tDgPQZlIVVen2qOMv7BTbl9vV7x4j9KNjD933dNUW+4Ft/47jUNza0COf6WO8n+2M",
-	"7XvqI4CxypF36PMlBmagV6QqEwV+wg00dGYH8CkaGSxpGE0soeujY8BpfF0sw95t9z+qd0qmLhq6KpPc",
-	"65Rg2c1zYuWOCggXdI06OQTDYzuuhW9R5+rh+SojNFsnxLUcTFw8opWN7fJdrF7GaNbGHACOB71Uvrth",
-	"SyC924qjkUneqHR04C2yID3+CP/aSwSN1nbYG+RGYB0P+qh9oWH/T3JmBSt3mHBbIH6mkYeCeYTOm08W",
-	"VBWxS4TQdLDe+UZrEatc3bOyzTB3aCPNtgt6FGyqet7FDAfyruoSfC9E+pNdCBwawUPTm5ppK1btKnqi",
-	"GE13eKT+bE8dTEybEZqYl+QEMRdjgyFx4BAol0gqZjO0RENACHfZTnS5ZGLcVLwSLIOYXAma3gq5ylk2",
-	"Z4XdGkfp7dv4pq8N6JMQ29IF6Rp6Wt6rFA92CR20Vc0b9MiRC1qVdlI4jomg2Jc0gp9/rrqJ3h9F38N5",
-	"oLA+k3kuVxoD8Hzb0Xvj6maDzXlbkwFgUVWJrBXWRoGSbnLm0nhQsXk08e2JJ66oJdFl0ehTQwxThf4S",
-	"kLt+2zX2dtb7KzHxLaZhHJiYQa0dWnkKE0KXVJmqwijkMoyxlEL1OvlXskTOzjLyNVJL+8He/EkdU7WQ",
-	"eZaEhUitKJ5LbeKXobFxD8hYN2Z6+IqC2LgpbEHFxL0F1kqtbqWLoOKDbc2V7sWMZ8jq1q6SLLrW/AOV",
-	"367OpC4YaNEJ4TNCxTohDBxy52SlpJhX+j5UIHW++yuB5g5fpB0NPnNmYk77J95pnyoGJlya68mXQ3Ip",
-	"JQptM8rzUjE9Js9OX7hSue+ZUeuTc1/RdDvdFFvB3YOmdrDyuKgSrI7RlcI6yH4n7ngLLWlI7XFfvP/2",
-	"sTOS7czc8nqTeykhaS6hMpfRzgrs0miwVB4WtkNc9ZWUZWmCQnweez3daUlB5nPxU9mttuUFVsqS8Hjg",
-	"Urxg5uQl1rDedn1vgvtAvsBdRyUbenBwVi2pTZcsz7XPJnPlwap0Y4isQqc1o4Ueku+gAkldd5tM7BVA",
-	"+z20U4mYXxEffLPPByTqF5U5MWp7WPoaZWTKFtw54pWXdI5A4SWhBXlzmNkTsf6k7h+4O3zPtfzDijJL",
-	"JtDE5BwoLpvjaeWSHpPJn19fEjfJv+HL//p///f/+eWqHI1Ov0GPi/3ieuK4AY6EFb8hjwnEEH0lJh/x",
-	"6QTMqUnlJMRC3QkGPXyanJGJ/R0wYwLfTbB8DdrpVSWXu+SMSQq1MfER/xuMeCUmis0YlHnCsteWLZTp",
-	"AkSJglsBBPNIah+UcyF5s4piuizYWeUsLOjaCeWQXJkpufQ5owKKb29TjrBz5QM6dhvztOCxw5FjRBI4",
-	"NHKZae7UD3IDATXY5zisyEZdz92EYcVDICfZDXUeQQGeRMI+0LTFPn+J0/6enYB1P7bdWS+40iOcenUI",
-	"Rw0oRnYAXOPXUsPBalfl3p4rnnCnIOGX0E3o0rV1uG+k8IrmuRVDnfG0ihWG1t/XdZ8w1xE7EjzcWbBr",
-	"tGP7zBEhdQe8NqphH0jqIvCuWu/98ektBCE0e3EcFFuISLk/7V9kNb5RX7oplBxBmGwL4PR49aCxmzhV",
-	"dhRbhR3pKPsLP+yh0PBMs25w1Y/jzStd1yJw9TxdsNec3wFjjjvg7dA/62jBj98Rna76T+0k07jJxygf",
-	"neeMzkvWjUpXmfFRGo0U1d4aUMOBBtAg8OJPaF3nejOiHyM+hYTAq2kZdPmy4hKUOG8h3z9rV6jgQOrt",
-	"OlyBav3HjOnbsKBL5nXuZCvy3nf84EKSf+fKUOFu+15dfn8WSWdGEDb2Opaa7zuT3Rev4HQcJtyLknT1",
-	"e0MOUcyvXaFI31y8I20FVOz116zfLetFxHxztYPK9oaRj1ZtccVt6wDIicX4SUImvn+g/exvRZ18GrQf",
-	"nJxVRt0E7XRoPl4yucwZVuSFKPiw+9GQ/CChpxEFowDm9mAF36qQizf2oYEwFseFyiU2q2kMv1Vxx5X4",
-	"bQnmcqjzmcvzglpedWl0H82gF1k4clHcY1EFXxS3A1WIWS9qglDFA55AQs1+S0bOxW1iRYcp89Ujgiax",
-	"iUtdrkP8aq4VSUt0GmNM9tPMBCGAB9/gf2iqH4ramzlLm6lSh1HyhjNhp+yNjiVvcQ0CNp3JVrpC3Fav",
-	"R4l8k4hlkvDK6uBKh0dq3ojswsN0vBN7Fl3VcYpG8rnwMpYsDW7UylX16HylFozmZvH3Vs6KNUI1OR2N",
-	"qjZwBNJYXIGClS/4m5Hno6f4DK/LHMDFMWD19eHxWJ19yiA0klBRnxTVt9sH8z1AeJglN/RZG2pKPRgP",
-	"5G13Gurmjsng0xxqzsPyj+4GOc/5nYvhbcwT9+B92hgq6Kv5y7VVZ1z25y/XFkOhB4vD61JZqfcxYK4b",
-	"OeaZcHEywLzB4O8zr/yF2U7ougw7R7gqZBiYlkEQOCoFriq6770BxQi2x3oHooLPZuOqqlyig3erBITt",
-	"90EbTMKyBAlp2KXqLiyzWbyKjuvPZgWaqfzAdOJy6nyBg3kIS+DI3RZUQ09wEoTgJY0olnqw4KC3h2sk",
-	"J9RZynYdtXnVDQTW1U/Xn/5fAAAA//8=",
+	"7L2Njhs3lij8KoS+BeIk1bK6/ZOxGoudHtuZ+Js48bg7m4tN97aoKkpiVCIVktWyYhi4D7O4L7Jvcp/k",
+	"gueQVSyJJVWp1d4JMMFgrJaqyEPy8Pz/fOylcrGUggmje8OPvSVVdMEMU/DXRZrKQpg3r+wfGdOp4kvD",
+	"pegNe1czRij+/IUmgi5YL+lx+8uSmlkv6cFXw557ppf0FPut4IplvaFRBUt6Op2xBbUj/4tik96w9/89",
+	"rmB5jL/qxxUInz4lvYuJYWobmJdSGC4KRsZsxkVGzIxrMhLsgxkROSFUEEZVzpkiSzotAf2tYGodQApj",
+	"t4XrZaG0VADUS6pZ0xalVLMvNHnzKiFSEW40UWzCFBNpw37xbOdWLeiH75mYmllv+KdBYt81TNlR/vOX",
+	"i5P/oCe/D05enNx8PE3+NPj0L72kZ9ZLO6o2iospQjujQrC8EWD8GWCOQ+ieOPhEHQAITKGNXDDVCI37",
+	"fQc4ezZs9xmWs1tgXguj1k2QMPvjw4Dh57UwvMnYYikNE+n6b2y9DcqFWBPDPhhiZtTAtdOI7XZqps05",
+	"MTNGNF0wMpGKUKLYkhkObzu4Z4xmgOgO8mDKEztnA7qdnv0p6S24KP+uY9/19Yez05Pr6w/fsJuv45j3",
+	"ZvKWmnQW39/R6ys6HeGyjMPDKSNckzHVLCM74J+c4LgNgJ/VIb3u/TI4eWGvyOmLT9e9OKjf8wU324B+",
+	"J1dkQcWaUEMWUpsGSpLD2yE4GZvQIje94bNB0ptItaDG4owwT856iQWWL4pFb3g2GMAe41+nJWRcGDZl",
+	"SG3eMjVtJDcL++PhWHp/6vL3gipqiXEjiL+VT2SEi2VhHgTcNrC+Z6lUWROcCn49CnDPnzbs5S0A+Pxp",
+	"A4A/6WbKWOiHoopu1k8WAsX0UgrNQmnAfkylMAw/0uUy5ym1oD3+VVv4PnZj7ThTo3TRcxz2aNPCYA1z",
+	"WnbdSxyJgUVbsrR9At9KRUae8IxqV33zGEvOcrQF4GgNK2D4o5vzLc3Yw8/7s+LGMEG4MBKIt+ELlnPB",
+	"ekBKxfyoYLwRd9zAizBswz7kXMwTsuJmBlKXZqligEvvlBznbLEDnCU+8bUHi32gi2XuFpAhPb6jOVyx",
+	"jBnK896wZ5nykHBjOdaCa20PP+lNOMsz96vFEkNNoXvDp5bOG27soL2/0Iy8R+5dUQE6loUZjnMq5hbo",
+	"djvjlxY7IstXuSYrJcU0IVRkZAWsVpJM2hkumdZciktDlbEU40iH5YaNgXTJp8gD6hfukpmTl1LOOYsT",
+	"Pu1G3HfnLBk72jJgsAZMs5T46DSjPPNNykuzDKQ5mr9TcsmU4ZY4T2iuWdJbBl99LFWv9hpWUgr3bWV4",
+	"uyFpThWiTH3Br9wvhAsU6aSY8Gmh4ADIhOcMLkxKhZCGjL3Ml5EZU6y6CmMpc0aFnSun2txmLOd3DOnp",
+	"Lhiv+IKVLyk2KTTdu6737jG7/UAx9K1mJo6IKHzLCUrc+DTKrzN6xwgldzQvQMszbKEjx1xddqXoGuc0",
+	"houpbj7o5kHk+FeWAoUzjC6iT94xxSfrWyPnTETWJO0ZLKk2LCNOCl8qecczphKysodij4vquQbdQgp2",
+	"TvRMroSlIjSzcqs2ihqpNJEiX2/LNElvxcYzKee3hcq7QXBO6FgzYSwgotQQBMvJjGoipGBREaoSgX4J",
+	"FNfKKAF7FWx8/dwD7L6JbPQe84g9Nbsbzj4Clgh7CQRLYYElEDtERZQTb9y/fSswDpLnT2ICYwnP91x3",
+	"JRUlipYfWglumxi8seE42I6d82yvG7DuhHZdklAzOH1xFtmrBf0QvnI22IQy6a0UN+xHi8ggP7e8n8HU",
+	"Twcvnu+f+tlgxx1uRo1HG7hRosaX/xbXJrYPIcsU07orV8m1bI8pbooIrZtzkUWpFGowH2MCDBAEprQU",
+	"JKV5bsktW2iW3zE9RFKUEMHumCJGFZaKxG4JkuUI160jL8Dnn77Zxo4PJ1N54r5c6GnfLzX45YQvllIZ",
+	"tKvaI+xNuZkV434qF48pn9NfqaDVB6vlK0HzxwuN4Lgh39v97XRGfm83sKfZekNPfg9pzFf/snPjgmGf",
+	"nA12jfuf19cfBoOT6+sPp5Pr6w/fTJpsQ+13HtTBPO+4IxlXLEVUiqBc5oSSW3h2yz6zaYWx4KZSZfbt",
+	"PRfgLcs4BdZuqGFx/q2oQEzfj5Q4ShIsJ74/qC4fJituAUinTn7evJESeC8354QtlmY9JEKOZRbl+6kD",
+	"aYeFPPoaSoRtRb1Aet2E1UkvYzalIjqTswV3sRlXb916orU17oQrbW6p0Kv9Y9ckVi52cZk2w2xtgZOb",
+	"HMzETmMVQsMSMl6X8pTVDR06wGczU4xm50SxZb4mKy4yudIEf58ouSA80FsrJLQKOJ5cK05hcfZ7jtru",
+	"JqtYMK3plGm3Jy3uZ/mGLEzLVwT7YG4zJHA7bzRdj5nfYrlkoj16KkZ1AwWqvEJxzrdkcpkz4Hq1/a5G",
+	"0IyJ2/E6OroWUv7OsttCGJ63hVbL/I5lt9S0fsGTuH3nfAkP2jcKRJcoWaTTukS6V3vyMlN9+14jabJS",
+	"wdpSpy90bPcKYWW7PKbGXsDddaodVYxYbVUWhqyZSYjMM6YNgWveSddbUW5lyVvN3anv3+JNfQaNlaFD",
+	"saRim6QpKVmH03iQqCdRpcgfS4mx7jRKfA9uS0Wj6/d04w42samX8PJeZrXgIvz2dIt9eRbVXl7u7xaY",
+	"w9u622IATx18ye5zZ4LFPhsM9klecaFu65q1lhnbyXag7rzBwQNNZ+vSPqSiU/KWbjKRl1m2jRiziGd2",
+	"IvNcrm6LZUJSbvV7qUghMinYLXjl9psn8DrbwW8aF/HAmj36RrZPyV73DhER7YwAFVoPP/aYKBb2cUth",
+	"eiV17JXXqucZUjCU28i6LuZ9D/1q+COoZJVHowqhiLAKL0QlJOdzBiZ2TZfLvTaeLdyO3iQfuiEmsisW",
+	"ZB0suguq5ttr+1Ewi9JmJe0iFU2NZYoYZGCYWnBB8xjQjZLxshjnPI1MZGZ25JQKYgVP9FOA6wK8TFHD",
+	"8A7x6SowIn6hfQBQRHyqTDvtrgpu2CW+F5dHPpjbPB5JAC4qKaZWdkDlgHARbOw5GQxrVs6UKsWZJkK6",
+	"5y07biHWWhKEau2G94WlUmR4gKsZT2eEihISTWYsz8iYpvONWZ4/jc6CWsGueSC6qqZ/fKFRA3Fygl2/",
+	"A4RMFGMemAVdkzEjGsWVvbBsUp/M+8QdXpd4VzP6BkcVpVR4CA9PfoMLfrhxdQMzOxpKfKRK5MbOWL7c",
+	"abLbvuOezEVVHr+Yj5Eb7Ry2kd829sGLt/h88JuDN7pDyKq2Sc+S/lawOrV+dnq2SwoKYzni8s/LwLLQ",
+	"UfqI3Kcf0d+0msnc20IT+EawVVQROYTdp4pR08HscpDthGdMGF7h3Z5Vtl3TGxx2HVtXTsW0oNM4roKU",
+	"1v6uQhxWVFZqvAy4jp2BjoGaCWF91QlzTaSwVDLNiwzQu4NfsZhaTtPBHHOJb3BUbXYSokDn9GHA1clW",
+	"uFSuv9zpEK7E4Xv8tjYHiV5shYjeJyismuvhSb3ftcPp/CuWcs2lOMyLlrm3Q+F7xc0sU3QF9BT4rZDm",
+	"1n1UTDMREb83AS4HjsNcOe+7mafZsgNFsoe+WLY1/aW00FHD2xqoEEgpbkSS8QwMQLpIU8ayBMQWqZwk",
+	"ZWUoZ1jZtjBLcceUpju8EKzt+n4rZIM3oYM5CawPqsOuGtna37eBE0b2qkPZ2IoYmrxeUB7Vr8aWMlKc",
+	"xbkdYONdAEAY9vts04zwn3++vtbXxWDwJIX/Zzdf/zn2ZYM9qAzi24m3m7ZDwu4gaoGbGWoyM6rJmKUS",
+	"AwK4IXhiBzlktn/Rmk8FY03emgwlcKoZxlFA+M0iqhDRwsgFNaihbctnqfPB7RYv8jx0/jS5dzrYmAMP",
+	"z04Xzvblahk1VBKoT0ndaehpJNg26ybNahaW8R10GKNwt5DdvtSecfw7UzrKlpMe8xi6DZdFwlsed7hP",
+	"KM8LtZdofOses28ouejg+ufZXrX8zSsfSVU62Lfg5F6yaykBOttyEGvgz9CpnD13YJZWLeQdxZwWmrps",
+	"CcVSxpFeWUS2tHWKRo4SEmCQdpw7rnkcJXJn4Kov/40hK6oJF5pZCkzGbCIVRu9y5oTAFbO0LleMZsCI",
+	"GoLi/GL2yqv4mPNa6ShMaN+HiFlnjtyer7LbxOwwtLwwne6Af7H9PXjv3vhxErsK/uy6w5Ey3s3tpVjK",
+	"l9wn0B0etudxsDvIC3nXxQm5zNe3yMq3pYdULvfb0ORKBBc2CKbbFkbgwuzTNfApcDmq7t5Gf6l71emB",
+	"siEyZ0AuPxUiZcpQoOClRFmKuhnL6ZphUDfwAIY5FNT+Y2lkzPYMgEjVCWEMRgdvY0RT3CZ64OM/8UU3",
+	"j7U5SvBWISCWlLOsKUhbZEyRNKd8oUEqxrEcYYOITQMoxQRkRqbcME0oiibGWXztM2bGuNIRQtQiuBOM",
+	"fy6aqOLlgQUQ+Fi5v56BJt4VE2i21SHXaURNhnHE3uPmnqCx0lHx2s16XCdFYzajlUnDZMb7KcyvxR3L",
+	"5ZLpe2h0LQzMdLlU8gNfRJnphSaXf7/EkBSdANqwDzQUIgIWlbmr1GLSpZIp07o1kL8VrGj58Ab2BtSo",
+	"mrQc0AFd34Wo2qSodpJcF0vjQeY7pqjuQPaajUbVQLElfVsJp12WJLOGYDtMutkXZwfv+6ejYEm1+BaT",
+	"ezoB1mgcbBmV6ixszbGR3zGam1nXiGqXlxS4Yef7DT3urRgUbwJRvQtRqCKSWzKmQ3C3GRX9/LuW1DJi",
+	"ZePY5arDolZUH2posa8mMF10DWXqXNf7hEbcLoq6e6MhIo15A8/2Lx+WXDHdYaoGtXZT6eN28cwZMg36",
+	"/4plVKRrvKVK5h1cBO9lzpoC1fZHccJDVtbS+9G7zNmNeD+dAOTS1IKTrO31bnS5AP5EnWmxA+KEHpdd",
+	"C/jePxfs/q7nf6B49kuq9UqqvdrPO/8ciMAu/2mzusFucoevBVPu3rIH9yAEl/lzRexspN52XF2N+HRY",
+	"WUO6Wpl1R5ZUGa+N5lzMh2RGRUa4IfKOqaSeZAgxJXSKWuDuEw8g9mDs3pXDPDElLdyZfA0PdbwdJbna",
+	"R6X0ZyVLjhQhdLEd/T6gGp58w92bcEu376JE+3uWTTt72XeZ2cc0txQvouKOvLxO/pWU8jr5mqC8Tr4m",
+	"Vl4fnbukScx9tboJ+HUDIT4hqxnPIaJ4xsXU6rwFKM4ruo4qL7vM3x0Um6zARGjW8nkWKnm7SwT4B6vE",
+	"W2eSacnMvd2mrcZVFhNp+UYIT4SgFAtPSCwBJRN+x9pFQKGB4BDdL2a5CAxZbuDw0OrrDm1dmbdj+GMI",
+	"sDh60WR6iDgYyOkxezc3RU39EsVijLuUSzFt/rVB7NrYr3KCcLjY4iq7V8SRaPiCgeUJfYjgDbMcYi7k",
+	"Crl84DmEgkFPP53gh7Pqw5X9MOzffP0fMafhdpIgQHPEDEFML+uqG0NBhCZvEFNKxl1oPOsW/KVn9OzZ",
+	"8wYv9e9tac+WnTcIDfZXY4d11syKxVhEvclXrlJWgpnZekHznCmy5KkpVNQnil9E1hNNZ4cgJq7Jxbs3",
+	"Q6IZI6OFPa5Rn0BOCoFEAaA1E8sEuCblgvbIJSDPqzLctgy8gW2NXgUIVup4yVsrYA06XhnT1DkoBi1M",
+	"VeIARuBVf2wniLnlbdUTMHSOeX80nZPxeu/W+lD9CnZYXtJrUJFgYw8T+z7X9jSYO3TDekpnYoelTIo8",
+	"vzVO49imG+J2p9NpT1QeANRErazo334D31FlYsoShNNkuxPzOiaj7Uxtczu1O8MdMjOJkKu9SFvla8HI",
+	"sXP9wRHpUOU9NGXoB2kORHm/8DoUg8FWDvkeTbxxldLwCT9MpGlv2WqMZimjitso3XviVcpYjkg2Yxm7",
+	"wzWBQlFlVE+UaTW6FR03qzSswPsV46Uu78k/L9jq1k1aBVQ4Vlx3thZCM9DfXHxSFqQN7jUzu20teZ2F",
+	"AuhxmcsYZj0iPLiUfSjy4CaaGj5+LiMNELnuIiEFYvUJlZ3WK6z8IF1KfOSB2rHTKiirvVt4UbdVuQWp",
+	"MrhYwCLWuWxwnyu62kWIXcgDJJ8kLtcJjE2hhxo1hoCst5MOy1mcrxzI/bkrXzJhJp2xjIzX7hF1x1S7",
+	"whlxlKispHUoTgdhNhc1JGdUm3OSAy0GApPnuFw0YWwGWT6vk+5BhGz42Q/ynKSFUlZbCQ29uwBIYjJC",
+	"VxvxNgWqw7DHCPwOQqXTGnFdwneWaNEVXe9LYqSFmfXLYY6gMNoBYV3vFBcpX9I8Hk0flhVtUw32pvrY",
+	"vx1C9uI3L+KRAkHhxQ4RtO+/fUlePH32Ta/Jxbu5Aj2TyhBt6DhnEJkN93ap5FTRRTT339dw/LirZuJG",
+	"yUSkBliVITbmxPuGt1VOKHprrxokWiWEase+QftEqY8b8mjk89P6ztwySsgIKg33IVNt9GU05Kp05TaX",
+	"GX724kVQZhiLUW7p3aWnPKI0wxxl5PsuTXnjdPIVXTuZBYtbDsnIHuSIGJbnmrjSm5pQS2b3EjwnESCo",
+	"5doT7753Bxu7olWd4gcXAv4e2Oo+lwzw97pd9EgG8TJPooyjpbnFMifv6WJpaZP7C9jibVBUgk8F9YYV",
+	"KW9zipq2VMsZlOTJpVza55Yg03nKFRVEd5vBTaNr2ZlFu1i3DgoInRQ6amEulGAZsQzAlzfMpFRQBRNi",
+	"4oD3l74FS3EyyVDK2IixrMXcLiFwsUulFhbzqH0nV0ROjCsTBDXkkVal9qN3mbXIp/HWvfrwf1mbql6m",
+	"oiscvOWI3WIsY/aymJkdEbrEmc3QvjDoD9ZUne2eS/ce5cp/3rv99w5SE/YFPUfqXENajQsn5UYnoVJc",
+	"qwZaHRDvoAQEnFr7NJkEehE8f1qvRer0cKK5mOYOsBCrx2vD4vVl/klZ/klZWlIWVrDO+Z3t3cEu8r3d",
+	"01zcTnI+nZkuUbH1QKyxLCAmaYF7g6p90lvRedzwBCkwh/hWcW4/QBjjX63CeU0b9/0zCIgWyMPzgCET",
+	"5sBSugcXH8M3G8HpLHeiOVDv6LninsC0qKkUDKJ72tzyiMN9ynbsJWYVdQ3ikb/yeHpdt2S5jhkdG2tz",
+	"GQ0IjRusYZ26ntcIdwK30mdJqHTmEiHkYplT7kITyh9iV/U9S6VIec4PCjO187BYiP8PkQgZq4BS4q/4",
+	"Nvvqdgtd+FC7a5hUoMZ3N1P8jnVdfpnHVV/7yWlV9BxWW/FuDXFCLdhcSYR3K9R+MxGS+NLKQvoP4l2p",
+	"qu5tJ+NT4rN4QahxHHOzmcU+owENChvGV7jM14eR08/TcSF0prbqK1bzRm43pbBc+Bwy1GVhktKX9MWG",
+	"rffwEoO73Z1lPVrLpPV5WPXK5RqCucte/XTG0jnLiJGyDlsrL2KHAgbv2aS91xHCvANK6itA5C5pJ+yM",
+	"0MrwCwMe0+j7/qCw9SrA4EkYYHC6bcO69GmjfgtcPh1U0G+1ZBzhmGv2nWc6svEDsw92NOiCKLMRhA8P",
+	"R66iMiPwd7wW7WbigguX3QxAbpOuYAVc3dS8E/Ktq3pDNM/limVgkB59OMHfR2WPQbboVHLoHyH0eGc+",
+	"hAuZQjg9BOWWxe75JZ+KN10R6h5+K7/MjSz9VxC1eGKptk+rjVQ+6RJP4RBsp0/rskzl7qKDUkPRCatl",
+	"oVK2MwyhlanfjROFUKZzZq64/f/uTsZoPbify/htDYOjy3dVzy9A4QzqS6OMirIJzcqahzx6zbuTGlOu",
+	"bQNMqeaaSJGyczJnbAmQFZASkctpvN61ylstNyE4aVh3bM9BIZC19floRbfP0dOrCo4dqUrvYWmt0dq+",
+	"mi7YLRj2hlCEzZestDQkI1W5M7vjY2lm51gCGKJj8A0sCezy232lEzNr4dQPgluaSgNfRQufXxAXHtO6",
+	"vdDu6rNXnka3EiIApr3Vn+PR2T9dvUzIguc511g99LwpSrvUfDJq2InhkVJGDx+EfeXT7h/SSPTa93Xc",
+	"rmmoTfuYswfxNl75DK3/0YzSY+WN7k/+bCXSQCmV9ueLAvAxkkXvZ8xuEIvcamr5o42o8OAWU0S4z+VM",
+	"h9kOSHisSthu69yW/l8UZiYV/x37IWL/yGH7ZMUgM7LFXjUkszoYG5d9YEZj57soGuKTu7Qf+Cr47myA",
+	"37U2Uhx6uTc8URLK/DHhPIRti9aWt78hqP/0fnQhXkSiOf/S9059UHqecU3HeVP9ZxavAHkZ7zeJHW1d",
+	"92GvL8cjPNrkqyb3ylvf5ijS8Mn6dry+3ah6EFZVC2IGd/f4dc/Bmd6VJVzbpD4+mEregZEsq6DGco+3",
+	"dihAjo2KBeWSm9D2SA1lWiJnq4zth66B8GDo9ZD4Ej28WExqaSe215poPhUYecih3f2xWqfa2R9cbEGb",
+	"1GeSWuxkn6Meweeiqg9VDeTzUkVPDnfa2nyJ12P72GqFALuWDY150fwY24vADg6F4mZ9aUfyEnFpk29s",
+	"7E5SaP5OHo28xj0iUhDwP5Pvrq7eeTZvBYEFTWdcsC/Bed0b9vBdz32Gvdvb76Q2J36koL/+kv+NrXeU",
+	"F7kQ5OLdG1LKybAIS1MZVaF4MTNmiZ3huWvLs70ygNqOhnnGTN3xlJGM6bkzDs2UFDKXU57SnPgqfvZp",
+	"RtNZ5SADayPNc+8e0/1rcS2++uqSTwU4x0X/q6/IBRkrudoilmT07sfLK/KYLvnju9PHbrc1eiR8dxnq",
+	"dx8aOxoryEpxThTSEecswPiJa6HlgqHFkypWemO9q3pNoMY1DESh7Q4sX4DVi0jFp1z0yYWPzIc0GE1G",
+	"NaVoSP4C202wQDccBlbpHrml+xj9tSyUhtVPGRTaEBnJGc00JF57l6YPEuMKbGM6cd863yd0MqIL56OR",
+	"mhGfr+ZwbnFO6LUoz4NrV57S/qwZlPOQOXOhiFKUlr6gRwFOyHWfXNQ7pls4KyNyn/wcpBjB6q5FLuVc",
+	"kwXX2m76o6eDp1/2o64aAl4M59oRrhG5vVuGzpnHGsvu9FdfkZnMMzICRgLIkJRHqCApfSEVS3AY+lvB",
+	"yMiyq5FdMljBIbOaajICa7c/l9dKSWVHt6jhczjIiC6xhgWX4rGL9f/6Vy3FqO/zALiu5WvAWWhD1/qc",
+	"jCCpIlxmPZXCTW0JnJ/5p6uXiPyhNZE8Gp0Nzp6fnJ6enJ1dnQ6GA/u//mAw+I/Rl/1riInlKRNoV0br",
+	"7oRbjah3saTpjJ2c9QcVjQm+q9ImehcVybnz5Lx36qsv0yXvDXtP+oP+E6w1MQP66C8nBmqe1CsmLaWO",
+	"GBN+suhULO35VI8nLmvMnBRLqIhEXOoaMh0CFdBQZ0IaEaQdw60UaHBNiIsnhj6X0NHOXnE74rWYMoMt",
+	"SbxLE+I6XdemR08Hg4TYIyUj+/gtF3c055nf4BIl32R2s2C9b8JyS47k/EVi4J8rWgF8LsChX30Q0we6",
+	"WKIXvpIxsFpQJRP0UqkUSw2ZSaUZGYOsuC49q8Pek9/OTr5ZXbT5D40AlkW2L2YVFFH7VGenrr28Ynop",
+	"hWv7czY4bRq6fO6xc3Jfuj4OEMtZ9m/a/apPxwpZdW/4y03S08ViQdUakYtQOG7fAnT4i2fiundjXw1Q",
+	"FvMDhx9705jVC8iNLxatg4YIFoUEYxlQ0VQKYY/IEltsgLZi45mU8y+0d3YCfQImQglUIV4jl4YCGswF",
+	"sORUm2tRhgt5FIVWHgpDmBAEbsBZp6Xok0swhmGVJoyYdj3lpcjXrjmZFAwf0MzEUNku8yItcyU3jnTQ",
+	"ApfboZWbA3QWwKbNTKu83OvD0aJEhJd4LCyrBq0QovzqJul5ZmRFQb8vug/hIDFsefzRiTKfHn90331C",
+	"1ImHAX4rFZAdnxqHJAyPzbHMFKPLiZkpWUxn0GED+cekUIA2Diu4O0gnuPS3jvIVAHERFGWqneXTbfBe",
+	"cZ36nTrCrlfDQQntqs767o33X/cXVDglKnoj34N8BBQc39jegr8y07j+wf5l+XfvvxU/CtZ+A7YwD+qE",
+	"0AUzUG3llzgI1SNlHz6rtO59OIjmu0l6yyKy0+766OAYseq5C2l23BpRWk7smVhq5HEckHSZ09TePyuk",
+	"g5h57hG/3pkafdIW5fvX4oIItiJQLdgrH1AxMWf0zs1rz991n+CGAJMmRsokKE9kBb6EaOnS3sFBAd4J",
+	"aailCZX4PKXLc0LFtUB/LU6MDQo04aZPwDxnpdcRXfLbMdVsRNKcUYWJ5uVV/nf7piZjNuUCdJsRE3fD",
+	"EYRSTXjOhqOa0mFlVWAX62sxZrkEZcgV3hMTPi2c/GtfjVHtd0UNzw8UPRz07slb7//pTQaDbLPH6HIm",
+	"BbvF2mdQ3KZ3Onj2rKrX0dO09DV04Afe4tNKwPisN9jdgQrt70fTAmZSdkrcIXc4tQtxAopDVP1GQVld",
+	"FNpgn1F1x7IhdEJBZj9eQzlHq5InqBL7jrSuNbFdEuSggeZiZqxSEftkBPXLRoTqOf5u79uci4zQHK85",
+	"dDV2APpLvJJqjvgMX01kYV9w3RBKdbJJ/ngJG7JF9Db7+ebrcFug/BhWFwRTCmSaV1qO/63Cxr0dm2OV",
+	"XXZAIV25NBe1EgPC/dTuRmAEys4p6+o91951FJvbR/W2mzwss7AbBqCpYza1CrY7hyqhLAZI9Ws7UMrI",
+	"8Ta8zOrwbZje99Ar1zK8B5Nwy4bnMfG2NCiBiiDVnOTw6L3J1M/lWBVNKltTBgQJvtsWbOHrxx959qmR",
+	"IKHY5ULBxmvQQDCo0/1Rlhwjj0bf/O3vZydvX/yvV6Mv+2T0+opOSxPJ6M3k5C016WwUldteYupOd5Lv",
+	"m8IeQWLzJala7mNnMY1q5sUuuxERwcvnjHkn0lhma7B46SGSuwQbNiZAdhJiQU2IS5dInGaYOErfJ6+t",
+	"NgljgCXNmxmtdIO3eSLVtbDKq2b5HdPnZMrvrPhiqb6RRMsFg9dZrrH8qJGlTdRDAAOD9bKyxJARgDly",
+	"P0PfJSBeCyYM5P32r0WFEU4w0mUyxZSRR09Pz75E214NDIhXnVBt4gwFt9BhU7fzeTMBaByZOECoQqcB",
+	"7L39VPbIcBzmFkTU3rBXmvOeXg2+Ccx5iJKWwdZe9zlGGwlvrtIovoDX2u527VXXerFHuZBImNoTM9+P",
+	"7kii2ZHu6UsnjLW/rJbcNhC9x0IaF/cetVb+rFyfJ/scsj6wrUDCOtNzohnTffLGEFQZhCRpLtN5n4ze",
+	"ZGyxlIaJdH3yN7a2EpVruQrd8Ldp4A/Yme8wkrKfAwbwgCfp5h6KA2ZI9V7SPLfCyIqnLCjs5/Ll7yRP",
+	"Wb+9RhCWaTyWvRGiUCEU7gic1uIC2q0xoJa4Xor3w0CrKfM2OCi8rZoL51H0njdo6gvUgIxcbe0RWsvB",
+	"+MQNFITrk5+d3jtyItkoISOnqKBbbWTkyD4+lUxfi6AavPcggT0SSj718WGvhsSdR3JVdlKz18TOb9ex",
+	"fTdACQG8cThZquxsCdE0Q1+2AraAWW2Ez5kzpwnjkgk8ZwJegXm3JULO2doO4DXwR08HL6K2fUin/APc",
+	"Q8CY8fqti32oKL7P6ewtMAyzTNh0gRI+wbH3HePkLeW/0oSY//4vrf/7v4ic/cr6PZ94iIld5WtuCjvu",
+	"r/TP9su+pwnIWeiCvayyQ6sOUVvTzanREEJqeL8LV6qluv4j0ogLQM970wRflSROECyhdHpY1R2ZatcM",
+	"tTJ8gQMBhHfBGHYBnzGqsI1zn7yS4IM3GK9b2vZcb4dt/nTJDpOqAql3v0X6B3kcU/Sllxg55jbhUg88",
+	"GBe9sMdkE+QBBybOccFzQ7hI0H1Ts5x6f7e7smUABXiX+nFTiYflIRVZnGOXq6bckuPIc9WWObJfeSX2",
+	"WtqaFNuwWnn01L7lItM1jmX1LoiicM0/geUMycjSwSGQsxF5NAJyONwmgpabWr1N0+WyD+bS4ZNnf3o6",
+	"OD178vTZ829GX6L+ZDld2BU+cVY9rolRHC3mEFeBVjdvwl7QNRkzULC2epOiSLpesgwQDV2Bvlkp12hJ",
+	"t6NdC5QOyKhfdURF1g+8FbnnLnOd3bSXQa35nSY7SNstV2nRX6rS+M6NJi61tZQsY6ylwbpVJpLWOUDI",
+	"SYJYyydnHWPzv45EXT6s9chtatOtuwrxNCELqY0rUSXFMTiXPVgyXgcZuiWlDAvwd7h4pVWpyTn6WoEJ",
+	"IshE9WWKIYZjU54c+m7jCbhFdFKVzkqCnEbQxqqMFKsRCwj6QYmYm2sB9hRke+Be9273BN1W6H5XDIpe",
+	"9clVFWsC0q4bGDovZA6t7b3RQytyomQOP2oy4UrXPFHXgmv0H1lSA9FKjAoD0qgPP8GB44EnsGUvqwzL",
+	"DXQ8Oxo6+s6sEUwEGDIgZmNmTw0boh4BB2FkQt1ut0FB/3071zGtFJmSGVeIk/hTwwDDKvoO3ZcOqsSV",
+	"b5FoiyopM3k00pgSDGcXtXA2ntvxycg+EnIkg2n7k7qP2TRIeL5ppDSP2QefFRtFgb/yuwZiw5ZlNz53",
+	"zymGGfz/lz/+QDKZFouynrqZsQWGEt4x8uivr969J1QZnuZMk9NngBtng8jxvwbgAgy4xxbcE306NOuP",
+	"41C1I+Dct8S4l/QwHxAgeomgnLzieik1N9EQ6h/KqEg3QAXhJt/9dATSUp07GqruRWWakdAEudU7KFFo",
+	"vdnAva2gaUAqx20CCUDmGdMGWQyQM6gutqRTVhl6oG6hRpkTHFDI+TBGYmVfdyz13EfJzqjIWBAki5EW",
+	"IyuQGy4KcL4669OSatMn3228gFG1iQPlC30tRjnVJhzByBVVGVSm6JN3FMIrBOMge+o5X9pflLP8gN0L",
+	"umMk4BQB0TaVC/QCW+YJHQljvLJMc7/PZUsioTGwjPo+YNj4jKkmeRX3sb0PtMye+UO5QK+qhv57XKBV",
+	"6/97X21ga7WMBODXh0uw7k608YpaLgHYiTqWX1WU/b927Wq6IWNZFO3mEJ9LWYXhCLzet9s5wq4+zlha",
+	"ZoI2WL29BQvcLPb5jPnuQZUpHHh4WV1wKn24DBcUiu6th2RkaWOm6Mr7IoFUgX/Th8UYnufXojSdk0dW",
+	"jv/ynIw0Ky3jQppb/FMzY3JWG2FUNg8anZMRpCRmI7JwnlHBVsQqmwuUM8oXR9h7aNS/Fj/7eonexA+u",
+	"pFyKKQb+wPNg4R+SQFXAWJ0Y8XsFG3ZPbDvQO1Qdbs/vfXsv0Cv38rEDw451E3BjNxHxMMNilQCxz7YY",
+	"PAnoWM+MCCMqHR8FH4dlo1jaIAM1lqsyBDNWsiFucXwTANkVnf6ReNNGp/OdHCrnYn4M2+b3dhx7fydS",
+	"pSFH0oZOJhtIUui6Ihuni299uAUXczIOovy9/DhmKB6V8WFgEFmVJbdQj9HsjgmSYZ4SpCNAnA7kD6A9",
+	"0UpnWwgBm8juE3Pq5KHXTEny9r//a87LJNOyEuVNmbb6i4sqvfHF5XqMKXlILsuxnUb2ZI/kM8I9LWNc",
+	"OmFJnJjstbw5JApTsIhUG1TF4oyZ5UxHXBHv2Z2cs1oCVDfK8J6lUmWt3UJXpRXvGAIjnbPyBtkhD9xx",
+	"KAO/W0p8OWPpPPDV+ca5kCDpsjCdtTHjCkLujfSwoX0fLq69ss8HxCUEok3yzSs7kgsRHhUqH4EQajU9",
+	"Zb7QVffeC+E03zHovYqdMGHlh8y3Dk4ILTIuLQrc8YxJp2BRDDowhqYzq+/H5Iy3rhT+Xj8ASI+uvigl",
+	"mXTpfKCKQlB5qQZjIyVQoqC8WalDYUJ6G3P/i0GstMLJzcfT5E+DT9fXfeyHfZo8jVVX2Fb6LjabLSdV",
+	"q3xMOsUOHtFAZGyXUMFZYi+0oYXmjxiY7P6sOkDf7HdBPEGb7/Z+uyS40CoDaZ9Wf1UyUqlGyBMweO+0",
+	"xNQ7sMeqOtYx9aHNOhfeeHSgUoIW32Yt5C1ahM1KVqaXPvHF3SHm67wy+GNfFQWkrebOrJwQfSu+o43n",
+	"bEAWzGJ+hL6+dW2dD2azgfvzlx5t/K+X9MaN//VuWjPaWlvp9jz2KIId7lVEnoMfjuGXuAqPH8Rs2d32",
+	"vSX9I+7t5dXvXTYS1vFU01pU74y6lH4ItXIqNvq5qiKfINyf+8AOi6S51IY4TWFF19v495PwjcW7sXXY",
+	"8v9Rro4XcYOtdzwZEbTBbRP1UXve8zEIlTt7SmbI6r2CFnL+uhG3722w2J0JK9piBVpipIxrZz/UQP0j",
+	"62dbjY53amj1IzpCcKfP7F7ZGyXzMPAk53esHTsJ6/nEGQp6oSAKCDJ5TrjAQlFoJvID9MlFnntMcpXZ",
+	"fR47YSJDpuPrpiBy6TlzAZ84lozZITF6+l3VGPYeHGaz0W1jvYLgEW3oMkeRl5I058v2ytxGW95/tJIE",
+	"mwHqUrAvNAla8G7XI6ihlK81FOLTb2WHvr32oWXhzUBCumZzqSzyDEIVaGYvTRWCxpULF4K2X4l3BmV0",
+	"7UhRlNZU/QL3CfwXuZaYw4K1xbEtG8EeTHEx2T8UF5VdAanNOnF/MPfIRhPXnQSuOvrMne6xqBz015MG",
+	"46O1kTJEzioVvUN1hArWtj6TrdVhMM9EqkVZuT3qRAkbxXbldtW7x3Cjt2yh+56umvzo2PXvOM6ZrQ09",
+	"8pk+xvvZzNi+oz6aEosceecoX6KTGy3MZZUo8LlsoKEzO4B/xshgSf1okD5dHx0DzuLrYhm2brv/Ub1T",
+	"MnWRpWWV5E6nBMuunxMrdmSTX9I16uQQWIzduGa+Q50rh+crNtBsnRDXcTBxsV1WNrbLd3FPGaNZE3MA",
+	"OB70Uvnmhg1ByW4rjkYmea1qzIG3yIL0+CP8ay8R9FnbYW+QG0FKPGij9oWG/T/JmRWs3GHCbYFYhFpM",
+	"P+ZkOc8omVG1iF0ihKaF9c73WYtY5aqWlU2GuUP7aDZd0KNgU9nyLmY4kHdlk+B7IdJf7ELg0Agemt7U",
+	"TBuxalcBCcUo9kZr0DHsqYOJaTPaDXM8nCDm4hUwvAgcAsUSScVkgpZocK5zlzlCl0smhnXFK8EqiMm1",
+	"oOlcyFXOsilb2K1xlN6+jW/60oA+oasp9YquoaXlvcqaYJPQXlPRvF6HfKOgU2krheOYCIptSSP4+dey",
+	"mej9UfQ9nAcK6xOZ53KlMZjJdx29N65u9tecNvUYABZVlhtaYZ0JKI8lJy4lAhWbRyPfnXjkaloSXSxq",
+	"bWqIYWqhvwTkrt52fb2d9f5ajHyHaRgHJmZQt4SWpe8SQpdUmbLAKMSFDzEtvXyd/CtZImdnGfkaqaX9",
+	"YG/+qIpPmck8S8I6pFYUz6U28ctQ27gHZKwbMz18dTbs2xR2oGLi3gJrqVY30kVQ8cG25ir3YvYoZMhq",
+	"V0gWXWv+gdJvV2WlLhho0QnhE0LFOiEMHHIXZKWkmJb6PhQgdcUorwWaO3yNdjT4TJmJVaE89bE9qWJg",
+	"wqW5Hn3ZJ1dSotA2oTwvFNND8vTshauU+54ZtT658AVNt1P3sBPcPWhqCyuP89BjpYG2FNZB9gepL2mh",
+	"JTWpPV5c0n/72BnJdmbBeL3JvZSQNJdQ5choZwV2KQlYdgyLhCGu+kLKsjBBUTOPvZ7uNKRz8qn4sWhX",
+	"J/ASqw5JeDxwKV4yc/ISS1hvu743wX0gX+Cuo5I1PTg4q4Y0kSuW59pn5rhSS2XqJkSpoNOa0YXuk2+h",
+	"mkNVdpuM7BVA+z10U4mYXxEffK/PByTql6U5MWp7WPp6T2TMZtw54pWXdI5A4SWhC/LmMLMnYv1J1T5w",
+	"dyiU6/iH1TmWTKCJyTlQXGT8k9IlPSSjv76+Im6Sf8OX//X//u//88t1MRicPUePi/3iZuS4AY6EBb8h",
+	"JwTEEH0tRh/x6QTMqUnpJMQ63QkGPXwanZOR/R0wYwTfjbAUCNrpVSmXu0D3UQp1BvER/xuMeC1Gik0Y",
+	"lMzBqteWLRTpDESJBbcCCMbkVz4o50LyZhXFdLFg56WzcEHXTiiHRLVMyaXPvxNQe3ubcoSNKx/QsVub",
+	"pwGPHY4cI5LAoZHL8nGnfpAbCKjBPsdhSTaqcu4mDNHsAznJbqnzCArwJBL2gaYN9vkrnPaP7ASs2rHt",
+	"ziDAlR7h1MtDOGpwJrID4Bq/FhoOVrsi9/Zc8YRbBVy+hGZCV66rw32jLlc0z60Y6oynZdwldP6+qdqE",
+	"uYbYkUDM1oJdrRvbZ44IqRrgNVEN+0BSFdR2lU/vj09vIQih3orjoNhCRMr9KdQiq/CN+jI4oeQIwmRT",
+	"AKfHqweN3cSpsqPYKuxIR9lf+GEPhYZn6jVYy3Ycb17pKq/b1UZ0wV5TfgeMOe6At0P/pKPFE/5AdLps",
+	"P7WTTOMmH6MUb54zOi1YOypdZhlHaTRSVHtrQA0HGkCDwIu/oHWd680WFRjxKSQEXo2LoMmXFZegXHQD",
+	"+f5Ju6TvA6m3a3AFqvWfM6bnYXGMzOvcyVYrCd/wgwtJ/p0rQ4W77Xt1+f0R+a0ZQdjX61hqvm9Mdl+8",
+	"gtNxmHAvStLW7w35GDG/dokiXfOajrQVUP3UX7Nut6wTEfO91Q4qgRpGPlq1xRUKrQIgRxbjRwkZ+faB",
+	"9rO/FVUiX9B9cHReGnUTtNOh+XjJ5DJnWN0UouDD5kd98r2ElkYUjALYrAaroZZFMbyxDw2EsTguVC6x",
+	"8Udt+K3qJa5cakMwl0Odz1zqFNTyskmj+2h6ncjCkQuMHosq+AKjLahCzHpREYQyHvAEEmr2WzJyLuaJ",
+	"FR3GzGfiBz1iE5cGWoX4VVwrkuLlNMaY7KeZCUIAD77B/6NpUyhqb+Ysbfb+OYyS15wJO2VvdCx5i2sQ",
+	"sOlMttIVNbZ6PUrkm0Qsk4SXVgdXhjlSP0Rklx6m453Y0+iqjlOAj0+Fl7FkYXCjVq5CQusrNWM0N7Pf",
+	"Gzkr1lvU5GwwKLvAEUhjccneK188NSPPBk/wGV6ljMPFMWD19eHxWOl6zCA0klBRnRTV8+2D+Q4gPMyS",
+	"G/qsDTWF7g17ct6ehrq5YzL4OIf63bD8o7tBLnJ+52J4a/PEPXifNoYK2mr+cmPVGdfO7Jcbi6HQz8Lh",
+	"daGs1PsYMNeNHPNMuDgZYN5g8PeZV/7CbCd0XYVV+F1FJwxMyyAIHJUCV2Ha9zGAxO7tsd6BqOCz2bgq",
+	"q0Do4N0yAWH7fdAGkzDFOyE1u1TV0WIyiVckcb2urEAzlh+YTlxOnU8Wn4awBI7cbUE19AQnQQheUoti",
+	"qQYLDnp7uFpyQtV2z66jMq+6gcC6+unm0/8LAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -27,7 +27,7 @@ func (h handlers) ListQuarantine(ctx context.Context, r ListQuarantineRequestObj
 
 // quarantinePlace makes a place that is none an error about the place: the store says that nothing is there.
 func quarantinePlace(err error, after string) error {
-	if after != "" && fault.Of(err) == fault.Missing {
+	if after != "" && isMissing(err) {
 		return fault.Field("after", "no such place")
 	}
 	return err

@@ -28,6 +28,8 @@ func nothingHere() error {
 	return fault.Newf(fault.Missing, codeMissing, "there is nothing here, or it is not yours to see")
 }
 
+func isMissing(err error) bool { return fault.Of(err) == fault.Missing }
+
 func notAllowed(a auth.Action) error {
 	return fault.Newf(fault.Denied, auth.CodeRole, "your role does not allow it (%s); ask a lead or an administrator", a)
 }

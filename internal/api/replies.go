@@ -91,7 +91,7 @@ func (h handlers) answered(ctx context.Context, c *timeline.Case, replyTo *Entry
 	}
 	wrong := fault.Field("reply_to", "there is no such message of this customer")
 	e, err := h.Store.Entry(ctx, *replyTo)
-	if fault.Of(err) == fault.Missing {
+	if isMissing(err) {
 		return nil, wrong
 	}
 	if err != nil {

@@ -26,7 +26,7 @@ func (h handlers) SignIn(ctx context.Context, r SignInRequestObject) (SignInResp
 	return SignIn201JSONResponse{h.sessionStarted(c, in)}, nil
 }
 
-// AcceptInvitation implements POST /api/v1/invitations/accept.
+// AcceptInvitation implements POST /api/v1/accept-invitation.
 func (h handlers) AcceptInvitation(ctx context.Context, r AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error) {
 	c := callOf(ctx)
 	in, err := h.Auth.Accept(ctx, r.Body.Token, auth.Accepted{

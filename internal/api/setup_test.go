@@ -328,7 +328,7 @@ func (d *desk) conforms(r *http.Request, a *answer) {
 	}
 }
 
-// match says whether a path is one of the template's. Literal segments win: /sessions/current is no ID.
+// match says whether a path is one of the template's.
 func match(template, path string) (map[string]string, bool) {
 	want, have := strings.Split(template, "/"), strings.Split(path, "/")
 	if len(want) != len(have) {
@@ -338,9 +338,6 @@ func match(template, path string) (map[string]string, bool) {
 	for n := range want {
 		switch {
 		case strings.HasPrefix(want[n], "{"):
-			if want[n-1] == "invitations" && have[n] == "accept" {
-				return nil, false
-			}
 			parameters[strings.Trim(want[n], "{}")] = have[n]
 		case want[n] != have[n]:
 			return nil, false

@@ -101,7 +101,7 @@ func (s *socket) run(ctx context.Context, cursor *Cursor) (websocket.StatusCode,
 	// The hub listens before the table is read, so nothing falls between the two.
 	if cursor != nil {
 		err := s.api.Resume(ctx, &s.principal, *cursor, s.send)
-		if fault.Of(err) == fault.Invalid && err != nil {
+		if fault.Of(err) == fault.Invalid {
 			return websocket.StatusPolicyViolation, "the cursor is none"
 		}
 		if err != nil {

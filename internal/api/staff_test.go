@@ -59,24 +59,24 @@ func TestFault46_AnInvitationMakesOneUserOnce(t *testing.T) {
 	}
 	accept := map[string]any{"token": made.text("token"), "password": password, "language": "fi"}
 	eero := d.anonymous()
-	me := eero.do("POST", "/api/v1/invitations/accept", accept).want(201)
+	me := eero.do("POST", "/api/v1/accept-invitation", accept).want(201)
 	if me.text("user.language") != "fi" || me.text("roles.0") != "lead" {
 		t.Fatalf("%s", me.raw)
 	}
 	eero.do("GET", "/api/v1/quarantine", nil).want(200)
-	used := d.anonymous().do("POST", "/api/v1/invitations/accept", accept)
+	used := d.anonymous().do("POST", "/api/v1/accept-invitation", accept)
 	used.wantProblem(400, "link_invalid", "token")
 	for _, token := range []string{"", "nonsense"} {
 		accept["token"] = token
-		if other := d.anonymous().do("POST", "/api/v1/invitations/accept", accept); string(other.raw) != string(used.raw) {
+		if other := d.anonymous().do("POST", "/api/v1/accept-invitation", accept); string(other.raw) != string(used.raw) {
 			t.Errorf("%q: %s", token, other.raw)
 		}
 	}
-	d.anonymous().do("POST", "/api/v1/invitations/accept", map[string]any{"token": "x", "password": password, "roles": []string{"administrator"}}).wantProblem(400, "invalid", "roles")
+	d.anonymous().do("POST", "/api/v1/accept-invitation", map[string]any{"token": "x", "password": password, "roles": []string{"administrator"}}).wantProblem(400, "invalid", "roles")
 
 	withdrawn := d.admin().do("POST", "/api/v1/invitations", map[string]any{"user": "olli", "roles": []string{"agent"}}).want(201)
 	d.admin().do("DELETE", "/api/v1/invitations/"+withdrawn.text("invitation.id"), nil).want(204)
-	d.anonymous().do("POST", "/api/v1/invitations/accept", map[string]any{"token": withdrawn.text("token"), "password": password}).wantProblem(400, "link_invalid", "token")
+	d.anonymous().do("POST", "/api/v1/accept-invitation", map[string]any{"token": withdrawn.text("token"), "password": password}).wantProblem(400, "link_invalid", "token")
 }
 
 func TestAnAdministratorsResetLinkGivesANewPassword(t *testing.T) {
@@ -84,7 +84,7 @@ func TestAnAdministratorsResetLinkGivesANewPassword(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	made := d.admin().do("POST", "/api/v1/users/aino/password-reset", nil).want(201)
-	d.anonymous().do("POST", "/api/v1/invitations/accept", map[string]any{"token": made.text("token"), "password": "a new and longer one"}).want(201)
+	d.anonymous().do("POST", "/api/v1/accept-invitation", map[string]any{"token": made.text("token"), "password": "a new and longer one"}).want(201)
 	aino.do("GET", "/api/v1/sessions/current", nil).wantProblem(401, "unauthenticated", "")
 }
 

@@ -62,7 +62,7 @@ func (m *message) seenBy(p *auth.Principal) bool {
 // message reads what a notification is about as it is now. Nil when it is gone: erased.
 func (a *API) message(ctx context.Context, n *store.Notification) (*message, error) {
 	c, err := a.Store.Case(ctx, n.Case)
-	if fault.Of(err) == fault.Missing && err != nil {
+	if isMissing(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *API) message(ctx context.Context, n *store.Notification) (*message, err
 	out := socketMessage{Cursor: *hideCursor(n.Cursor), Type: n.Type, Why: n.Why, Customer: n.Customer, Case: n.Case}
 	if n.Entry != "" {
 		e, err := a.Store.Entry(ctx, n.Entry)
-		if fault.Of(err) == fault.Missing && err != nil {
+		if isMissing(err) {
 			return nil, nil
 		}
 		if err != nil {

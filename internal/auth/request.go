@@ -73,7 +73,7 @@ func (s *Service) SessionSecret(r *http.Request) string {
 
 // Cookie carries a new session to the browser that sent r.
 func (s *Service) Cookie(r *http.Request, in SignedIn) *http.Cookie {
-	c := s.cookie(r, in.Secret)
+	c := s.cookie(r, in.Secret) //nolint:gosec // see cookie
 	c.Expires = in.Expires.Time()
 	c.MaxAge = int(in.Expires.Sub(msg.TimeOf(s.now())).Seconds())
 	return c
@@ -81,13 +81,14 @@ func (s *Service) Cookie(r *http.Request, in SignedIn) *http.Cookie {
 
 // ClearCookie takes the session out of the browser that sent r.
 func (s *Service) ClearCookie(r *http.Request) *http.Cookie {
-	c := s.cookie(r, "")
+	c := s.cookie(r, "") //nolint:gosec // see cookie
 	c.MaxAge = -1
 	return c
 }
 
 func (s *Service) cookie(r *http.Request, value string) *http.Cookie {
 	name := s.cookieName(r)
+	//nolint:gosec // Secure follows the name: on unless a machine talks plain HTTP to itself
 	return &http.Cookie{
 		Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: name == secureCookie,
 	}
