@@ -75,6 +75,7 @@ func TestSignaturesLeaveTheTextButNotTheMail(t *testing.T) {
 		"Hallo\n\nVon meinem iPhone gesendet":                  "Hallo",
 		"Bonjour\n\nEnvoyé de mon iPhone":                      "Bonjour",
 		"Hei\n\nHanki Outlook for iOS <https://aka.ms/o0ukef>": "Hei",
+		"Hei\n\n____________________________\nkäyttäjät mailing list\nkayttajat@lists.example": "Hei",
 		"-- \nMaija": "-- \nMaija",
 		"Hei\n-- \nMaija\n\nOn 22.11.2026 09:30, Desk wrote:\n> x": "Hei\n--\nMaija",
 	} {

@@ -30,7 +30,7 @@ func markSignature(lines []line, roles []role) {
 
 func signatureIn(lines []line, roles []role, start, end int, last bool) {
 	for i := start; i < end; i++ {
-		if !isSignatureMark(lines[i].text) || count(lines[i:end]) > maxSignatureLines {
+		if !isSignatureMark(lines[i].text) && !listFooterAt(lines[i:end]) || count(lines[i:end]) > maxSignatureLines {
 			continue
 		}
 		if !last {
@@ -69,6 +69,20 @@ func ruleAboveQuote(lines []line, roles []role, i int) bool {
 
 // isSignatureMark knows "-- ", and "--" as many programs send it.
 func isSignatureMark(s string) bool { return s == "--" || s == "-- " || s == "–" || s == "—" }
+
+// listFooterAt says that a mailing list's footer begins: a long drawn line, the list's name and address below it.
+func listFooterAt(lines []line) bool {
+	s := lines[0].text
+	if len(s) < 20 || strings.Trim(s, "_") != "" || count(lines) > 8 {
+		return false
+	}
+	for _, l := range lines[1:] {
+		if lower := strings.ToLower(l.text); strings.Contains(lower, "mailing list") || strings.Contains(lower, "listinfo") || strings.Contains(lower, "unsubscribe") {
+			return true
+		}
+	}
+	return false
+}
 
 func count(lines []line) int {
 	n := 0
