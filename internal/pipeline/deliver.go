@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/channel"
@@ -82,7 +83,7 @@ func (p *Pipeline) attempt(ctx context.Context, a *store.Attempt) error {
 		return p.failed(ctx, e, fault.Code(cause), cause)
 	}
 	conn := channel.Conn{Account: account, HTTP: p.HTTP, Mail: p.Mailer}
-	receipt, err := send(ctx, sender, conn, p.outbound(a))
+	receipt, err := send(ctx, sender, conn, p.outbound(a, account))
 	if err != nil {
 		return p.notAccepted(ctx, a, err)
 	}
@@ -135,7 +136,7 @@ func windowClosed(info *channel.Info, a *store.Attempt, now msg.Time) error {
 		"%s takes free answers for %s after the customer's last message only; answer by %v", info.Name, info.Window, info.AnswerBy)
 }
 
-func (p *Pipeline) outbound(a *store.Attempt) msg.Outbound {
+func (p *Pipeline) outbound(a *store.Attempt, account *channel.Account) msg.Outbound {
 	e := &a.Entry
 	o := msg.Outbound{
 		Entry: e.Entry, Attempt: e.Delivery.Attempt, To: e.Delivery.To, Thread: e.Thread, ReplyTo: e.Delivery.Quote, Automatic: e.Automatic,
@@ -144,10 +145,24 @@ func (p *Pipeline) outbound(a *store.Attempt) msg.Outbound {
 	if m := e.Message; m != nil {
 		o.Text, o.Subject, o.MessageID, o.References = m.Text, m.Subject, m.MessageID, m.References
 	}
-	if o.MessageID != "" {
-		o.ReplyAddress = p.Store.ReplyToken(e.Channel, e.Case)
+	if o.MessageID == "" {
+		return o
 	}
+	if o.Subject == "" {
+		o.Subject = a.Case.Subject
+	}
+	o.ReplyAddress = replyAddress(account.Settings["address"], p.Store.ReplyToken(e.Channel, e.Case))
 	return o
+}
+
+// replyAddress is the account's first address with a token of the case in it: whoever answers to it, answers to the case.
+func replyAddress(addresses, token string) string {
+	first, _, _ := strings.Cut(addresses, ",")
+	local, domain, ok := strings.Cut(strings.TrimSpace(first), "@")
+	if !ok {
+		return ""
+	}
+	return local + "+" + token + "@" + domain
 }
 
 // How long an answer is tried, and how the pauses grow.
