@@ -22,17 +22,43 @@ type Hub struct {
 func NewHub() *Hub { return &Hub{joined: map[*listener]struct{}{}} }
 
 // backlog is how many notifications wait for one socket before it has to read the table.
-const backlog = 512
+const backlog = 16 << 10
 
 // listener is one socket's end of the hub.
 type listener struct {
 	principal string
-	inbox     chan *pushed
-	// behind says that the inbox was full: something is in the table alone. check asks for the session to be looked at
-	// again; gone that the process is ending. Each holds one signal, so that sending never blocks.
-	behind chan struct{}
-	check  chan struct{}
-	gone   chan struct{}
+
+	mu sync.Mutex
+	// waiting is what is to be sent, oldest first; it grows only as far as the socket is behind.
+	waiting []*pushed
+
+	// more says that something waits; behind that waiting was full, so that something is in the table alone; check asks for
+	// the session to be looked at again; gone says that the process is ending. Each holds one signal, so that sending one
+	// never blocks.
+	more, behind, check, gone chan struct{}
+}
+
+func (l *listener) push(p *pushed) {
+	l.mu.Lock()
+	full := len(l.waiting) >= backlog
+	if !full {
+		l.waiting = append(l.waiting, p)
+	}
+	l.mu.Unlock()
+	if full {
+		signal(l.behind)
+		return
+	}
+	signal(l.more)
+}
+
+// take empties waiting.
+func (l *listener) take() []*pushed {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.waiting
+	l.waiting = nil
+	return all
 }
 
 // pushed is a notification on its way to many sockets: what they send is made once.
@@ -45,8 +71,8 @@ type pushed struct {
 
 func (h *Hub) join(principal string) *listener {
 	l := &listener{
-		principal: principal, inbox: make(chan *pushed, backlog),
-		behind: make(chan struct{}, 1), check: make(chan struct{}, 1), gone: make(chan struct{}, 1),
+		principal: principal, more: make(chan struct{}, 1), behind: make(chan struct{}, 1),
+		check: make(chan struct{}, 1), gone: make(chan struct{}, 1),
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,11 +106,7 @@ func (h *Hub) Push(_ context.Context, told []*store.Notification) {
 	for _, n := range told {
 		p := &pushed{n: n}
 		for l := range h.joined {
-			select {
-			case l.inbox <- p:
-			default:
-				signal(l.behind)
-			}
+			l.push(p)
 		}
 	}
 }

@@ -22,8 +22,8 @@ const (
 	pongWithin   = 20 * time.Second
 )
 
-// Codes with which a socket closes, beside those of RFC 6455. After closeSlow and 1001 the client resumes from its last
-// cursor; after closeEnded it signs in.
+// Codes with which a socket closes, beside those of RFC 6455. After closeSlow, 1001 and an end without a code (a client that
+// takes nothing gets none) the client resumes from its last cursor; after closeEnded it signs in.
 const (
 	closeEnded websocket.StatusCode = 4401
 	closeSlow  websocket.StatusCode = 4408
@@ -47,8 +47,7 @@ func (a *API) Socket() http.Handler {
 		}
 		conn.SetReadLimit(maxFrame)
 		s := &socket{api: a, conn: conn, principal: p}
-		code, reason := s.run(r.Context(), cursor)
-		_ = conn.Close(code, reason) // the other side may have gone
+		s.run(r.Context(), cursor)
 	})
 }
 
@@ -91,26 +90,28 @@ var (
 	errSlow  = errors.New("too slow")
 )
 
-// run sends what happens until the session, the client or the process ends, and says how to close.
-func (s *socket) run(ctx context.Context, cursor *Cursor) (websocket.StatusCode, string) {
+// run sends what happens until the session, the client or the process ends, and closes.
+func (s *socket) run(ctx context.Context, cursor *Cursor) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	err := s.serve(ctx, stop, cursor)
+	code, reason := s.closing(ctx, err)
+	_ = s.conn.Close(code, reason) // before stop, which cuts the connection; the other side may have gone
+}
+
+func (s *socket) serve(ctx context.Context, stop context.CancelCauseFunc, cursor *Cursor) error {
 	l := s.api.Hub.join(s.principal.ID)
 	defer s.api.Hub.leave(l)
 	s.last = s.api.Store.Now()
 	// The hub listens before the table is read, so nothing falls between the two.
 	if cursor != nil {
-		err := s.api.Resume(ctx, &s.principal, *cursor, s.send)
-		if fault.Of(err) == fault.Invalid {
-			return websocket.StatusPolicyViolation, "the cursor is none"
-		}
-		if err != nil {
-			return s.closing(ctx, err)
+		if err := s.api.Resume(ctx, &s.principal, *cursor, s.send); err != nil {
+			return err
 		}
 	}
 	go func() { stop(s.listen(ctx)) }()
 	go func() { stop(s.ping(ctx)) }()
-	return s.closing(ctx, s.forward(ctx, l))
+	return s.forward(ctx, l)
 }
 
 // forward sends what the hub says.
@@ -123,8 +124,8 @@ func (s *socket) forward(ctx context.Context, l *listener) error {
 			return context.Cause(ctx)
 		case <-l.gone:
 			return errGone
-		case p := <-l.inbox:
-			if err := s.deliver(ctx, p); err != nil {
+		case <-l.more:
+			if err := s.deliverAll(ctx, l); err != nil {
 				return err
 			}
 		case <-l.behind:
@@ -145,6 +146,23 @@ func (s *socket) forward(ctx context.Context, l *listener) error {
 }
 
 var errGone = errors.New("the server is going away")
+
+// deliverAll sends what waits. However much that is, a session that ends meanwhile ends it.
+func (s *socket) deliverAll(ctx context.Context, l *listener) error {
+	for _, p := range l.take() {
+		select {
+		case <-l.check:
+			if err := s.check(ctx); err != nil {
+				return err
+			}
+		default:
+		}
+		if err := s.deliver(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *socket) deliver(ctx context.Context, p *pushed) error {
 	p.once.Do(func() { p.m, p.err = s.api.message(context.WithoutCancel(ctx), p.n) })
@@ -238,6 +256,8 @@ func (s *socket) closing(ctx context.Context, err error) (websocket.StatusCode, 
 		return websocket.StatusPolicyViolation, "too many frames that say nothing"
 	case websocket.CloseStatus(err) != -1, ctx.Err() != nil:
 		return websocket.StatusNormalClosure, ""
+	case fault.Of(err) == fault.Invalid:
+		return websocket.StatusPolicyViolation, "the cursor is none"
 	case fault.Of(err) != fault.Internal:
 		return websocket.StatusTryAgainLater, "resume from your last cursor"
 	}

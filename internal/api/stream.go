@@ -97,7 +97,7 @@ func (a *API) Event(ctx context.Context, p *auth.Principal, n *store.Notificatio
 }
 
 // mostResumed is how many notifications are sent again; whoever missed more reads everything anew, which is quicker.
-const mostResumed = 2000
+const mostResumed = 10_000
 
 // Resume sends what the principal missed since the cursor of an earlier message, oldest first: from half a minute before it,
 // so some may come twice. A cursor that is too old, or that too much came after, is answered with a refetch.
