@@ -206,6 +206,9 @@ func TestFault38_AMegabyteOfFromIsCapped(t *testing.T) {
 	if boxes := mailboxes(strings.Repeat("a@b.example,", 1<<20)); len(boxes) > maxAddresses {
 		t.Errorf("%d addresses", len(boxes))
 	}
+	if boxes := mailboxes(strings.Repeat("a", maxAddressBytes) + " <maija@world.example>"); len(boxes) != 0 {
+		t.Errorf("%+v stands beyond the cap and was read", boxes)
+	}
 }
 
 func TestFault39_InvalidTextAndOddMessageIDsAreStored(t *testing.T) {

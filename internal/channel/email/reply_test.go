@@ -54,13 +54,20 @@ func TestOldHeadersAreKnownInManyLanguages(t *testing.T) {
 func TestWhatOnlyLooksQuotedStays(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"From: Helsinki\nTo: Turku\nDate: 5.12.2026\n\nKaksi aikuista.", "Maija wrote:\nI have no idea.", "On Monday he wrote:\nno.", "Aihe: lasku\n\nLasku on väärin.",
+		"From: Helsinki\nTo: Turku\nDate: 5.12.2026\n\nKaksi aikuista.", "Maija wrote:\nI have no idea.", "On Monday he wrote:\nno.", "Hello.\n\nMaija wrote:\nI have no idea.", "Aihe: lasku\n\nLasku on väärin.",
 		"I wrote to you on Monday and on Tuesday: nothing came.", "Hei,\n\n- yksi\n- kaksi\n---\nkolme", "Tilasin 5.5. klo 10:00, kuten kirjoitin. Siis:\n\ntuoli ja pöytä",
 		"Sent from Tampere yesterday, still not here.", "Lähetetty tavara puuttuu", "Name: Maija\nStreet: Hämeenkatu 1\nPhone: 040 123", "x --\ny",
 	} {
 		if w := split(text); w.own != text || w.quoted != "" {
 			t.Errorf("%q: own %q, quoted %q", text, w.own, w.quoted)
 		}
+	}
+}
+
+func TestAQuotationBelowSettlesWhatAHeadingIs(t *testing.T) {
+	t.Parallel()
+	if w := split("Ok.\n\nMaija wrote:\n> I have no idea.\n"); w.own != "Ok." || !strings.HasPrefix(w.quoted, "Maija wrote:") {
+		t.Errorf("own %q, quoted %q", w.own, w.quoted)
 	}
 }
 
