@@ -3,6 +3,7 @@ package media
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -75,7 +76,7 @@ func scaled(r io.ReadSeeker, side int) (_ Encoded, err error) {
 	}()
 	head := make([]byte, HeadLength)
 	n, err := io.ReadFull(r, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return Encoded{}, fmt.Errorf("read a picture: %w", err)
 	}
 	mediaType := Type(head[:n])

@@ -120,7 +120,7 @@ func (r *relay) serve(conn net.Conn) {
 		}
 		line = strings.TrimRight(line, "\r\n")
 		verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
-		ok := true
+		var ok bool
 		switch verb {
 		case "EHLO":
 			ok = say("EHLO", "250-relay.example\r\n250-"+strings.Join(r.ext, "\r\n250-")+"\r\n250 HELP")

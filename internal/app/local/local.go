@@ -128,7 +128,8 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
-	if s.http, err = net.Listen("tcp", s.o.HTTP); err != nil {
+	listen := net.ListenConfig{}
+	if s.http, err = listen.Listen(context.Background(), "tcp", s.o.HTTP); err != nil {
 		return fmt.Errorf("listen for HTTP on %s: %w; choose another address with --http", s.o.HTTP, err)
 	}
 	if s.o.BaseURL == "" {
@@ -342,6 +343,7 @@ func (s *Server) work(ctx context.Context, wait *sync.WaitGroup, feed table.Feed
 // Every minute what waits is looked after, every six hours old raw input is deleted.
 const (
 	tickEvery  = time.Minute
+	sweepItems = 5000 // expired items removed at each tick
 	sweepEvery = 6 * time.Hour
 )
 
@@ -352,6 +354,9 @@ func (s *Server) tick(ctx context.Context) {
 	for {
 		if err := s.app.Pipeline.Tick(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("tick", "err", err)
+		}
+		if _, err := s.table.Sweep(ctx, sweepItems); err != nil && ctx.Err() == nil {
+			s.log.Error("expired items not removed", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -99,10 +99,10 @@ func decode(name string) (e entry, ok bool) {
 	out := piece[:0]
 	for i := 0; i < len(piece); i++ {
 		c := piece[i]
-		switch {
-		case c == ',':
+		switch c {
+		case ',':
 			c = '/'
-		case c == '^':
+		case '^':
 			i++
 			if i == len(piece) || piece[i] < 'a' || piece[i] > 'z' {
 				return entry{}, false

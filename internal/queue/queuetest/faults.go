@@ -11,7 +11,7 @@ import (
 	"github.com/aikajana/aikajana/internal/queue"
 )
 
-// Fault57: record 3 of 10 fails; only that one is reported and comes again.
+// Fault57 shows: record 3 of 10 fails; only that one is reported and comes again.
 func Fault57(t *testing.T, h *Harness) {
 	var ten []queue.Outgoing
 	for n := range 10 {
@@ -44,7 +44,7 @@ func Fault57(t *testing.T, h *Harness) {
 	h.wantEmpty(t)
 }
 
-// Fault58: what a handler needs is throttled for far longer than a message has attempts. A handler that sends such a message
+// Fault58 shows: what a handler needs is throttled for far longer than a message has attempts. A handler that sends such a message
 // again with a delay, and reports no failure, loses none of them to the dead-letter queue.
 func Fault58(t *testing.T, h *Harness) {
 	const messages, refusals = 5, queue.MaxAttempts + 2
@@ -77,7 +77,7 @@ func Fault58(t *testing.T, h *Harness) {
 	h.wantEmpty(t) // nothing dead
 }
 
-// Fault59: the dead-letter queue is redriven twice; every message is worked on once more and no more often.
+// Fault59 shows: the dead-letter queue is redriven twice; every message is worked on once more and no more often.
 func Fault59(t *testing.T, h *Harness) {
 	send(t, h.Queue, out("a"), out("b"), out("c"))
 	for range 3 * queue.MaxAttempts {
@@ -109,7 +109,7 @@ func Fault59(t *testing.T, h *Harness) {
 	h.wantEmpty(t)
 }
 
-// Fault60: a worker is killed while it works; another one takes over after the visibility time-out.
+// Fault60 shows: a worker is killed while it works; another one takes over after the visibility time-out.
 func Fault60(t *testing.T, h *Harness) {
 	send(t, h.Queue, out("a"))
 	first := h.one(t, h.Queue)
