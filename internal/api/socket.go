@@ -46,7 +46,7 @@ func (a *API) Socket() http.Handler {
 			return // Accept has answered
 		}
 		conn.SetReadLimit(maxFrame)
-		s := &socket{api: a, conn: conn, principal: p}
+		s := &socket{api: a, conn: conn, principal: p, resume: make(chan string, 1)}
 		s.run(r.Context(), cursor)
 	})
 }
@@ -83,6 +83,8 @@ type socket struct {
 	principal auth.Principal
 	// last is when the newest message sent was written: where to read on when the hub has dropped some.
 	last msg.Time
+	// resume carries a cursor that the client named while the socket was open.
+	resume chan string
 }
 
 var (
@@ -133,6 +135,10 @@ func (s *socket) forward(ctx context.Context, l *listener) error {
 				return err
 			}
 			s.last = s.api.Store.Now()
+		case cursor := <-s.resume:
+			if err := s.api.Resume(ctx, &s.principal, cursor, s.send); err != nil {
+				return err
+			}
 		case <-l.check:
 			if err := s.check(ctx); err != nil {
 				return err
@@ -201,7 +207,7 @@ func (s *socket) send(ctx context.Context, body []byte) error {
 	return err
 }
 
-// listen reads what the client says: hardly anything. It is also what sees pongs and the end.
+// listen reads what the client says: hardly anything (see Gateway). It is also what sees pongs and the end.
 func (s *socket) listen(ctx context.Context) error {
 	for bad := 0; ; {
 		kind, frame, err := s.conn.Read(ctx)
@@ -210,6 +216,13 @@ func (s *socket) listen(ctx context.Context) error {
 		}
 		if kind != websocket.MessageText {
 			frame = nil
+		}
+		if cursor, ok := resumes(frame); ok {
+			select {
+			case s.resume <- cursor:
+				continue
+			default: // one is waiting already: this client babbles
+			}
 		}
 		answer := s.api.Answer(frame)
 		if bad++; bad > badFrames {

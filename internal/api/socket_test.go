@@ -406,3 +406,16 @@ func FuzzSocketAnswersAnyFrame(f *testing.F) {
 		}
 	})
 }
+
+func TestAnOpenSocketResumesWhenItsClientSaysSo(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	cursor := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
+	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	s := aino.socket("")
+	must(t, s.conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"resume","cursor":"`+cursor+`"}`)))
+	if told := s.next(); told.Case != id {
+		t.Fatalf("%+v", told)
+	}
+}

@@ -158,7 +158,8 @@ func (a *API) since(ctx context.Context, p *auth.Principal, at msg.Time, send fu
 	}
 }
 
-// Answer is what a socket says to a frame of its client (FAULT 45). Clients have nothing to say but {"type":"ping"}.
+// Answer is what a socket says to a frame of its client (FAULT 45). Clients have nothing to say but
+// {"type":"ping"}, and {"type":"resume","cursor":"…"}, which is answered by what was missed.
 func (a *API) Answer(frame []byte) []byte {
 	var said struct {
 		Type string `json:"type"`
