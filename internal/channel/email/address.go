@@ -1,7 +1,6 @@
 package email
 
 import (
-	"fmt"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -185,25 +184,6 @@ func normalDomain(domain string) string {
 }
 
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
-
-// replyAddress is the address that answers to a case come back to: the account's first one with the token behind a plus sign,
-// in the account's reply_domain where that is set. replyToken reads it.
-func replyAddress(settings map[string]string, token string) (string, error) {
-	own, _, _ := strings.Cut(settings["address"], ",")
-	address, ok := normalAddress(own)
-	if !ok {
-		return "", fmt.Errorf("make the reply address: the account's setting \"address\" (%q) is no mail address", own)
-	}
-	at := strings.LastIndexByte(address, '@')
-	local, domain := address[:at]+"+"+TokenMark+strings.ToLower(token), address[at+1:]
-	if settings["reply_domain"] != "" {
-		domain = normalDomain(settings["reply_domain"])
-	}
-	if len(local) > 64 || !isWord(token) { // RFC 5321 section 4.5.3.1.1
-		return "", fmt.Errorf("make the reply address: the local part would have %d bytes, 64 are allowed; choose a shorter first address", len(local))
-	}
-	return local + "@" + domain, nil
-}
 
 // authenticated says whether the mail comes from the address in its From (DESIGN.md, "Mail is authenticated when…"): DMARC
 // passed, or the sender's domain has no policy and an aligned DKIM signature or SPF passed. Without facts, and with several

@@ -24,9 +24,9 @@ const (
 // answer that it is about.
 const TagHeader = "X-Aikajana-Entry"
 
-// TokenMark stands between the local part of the account's address and a signed reply token:
-// "help+r.<token>@desk.example". The token's alphabet is base32 in lower case, so that no relay changes it.
-const TokenMark = "r."
+// tokenMark may stand in front of a signed reply token: "help+r.<token>@desk.example". The token's alphabet is base32 in
+// lower case, so that no relay changes it.
+const tokenMark = "r."
 
 // maxReferences is how many Message-IDs of a thread are kept: the newest.
 const maxReferences = 50
@@ -54,7 +54,6 @@ func (Adapter) Info() channel.Info {
 				Help: "The addresses that customers write to, separated by commas; answers come from the first one."},
 			{Name: "sender_name", Help: "The name that customers see beside the address, like \"Desk customer service\"."},
 			{Name: "language", Default: "en", Pattern: `fi|sv|en`, Help: "The language of automatic answers: fi, sv or en."},
-			{Name: "reply_domain", Help: "The domain of signed reply addresses, when it is not that of the first address."},
 			{Name: "signature", Help: "Text put under every answer, after \"-- \"."},
 			{Name: "spam", Default: "quarantine", Pattern: `quarantine|accept`,
 				Help: "What becomes of mail that the receiving side judged spam: quarantine, or accept it like any other."},
@@ -385,12 +384,29 @@ func (m *mail) replyToken() string {
 		if !ok {
 			continue
 		}
-		local := address[:strings.LastIndexByte(address, '@')]
-		if at := strings.LastIndex(local, "+"+TokenMark); at > 0 && len(local) <= 64 && isWord(local[at+1+len(TokenMark):]) {
-			return local[at+1+len(TokenMark):]
+		if token := tokenOf(address); token != "" {
+			return token
 		}
 	}
 	return ""
+}
+
+// tokenLength is a token of 128 bits in base32 (RFC 4648 section 6), without padding.
+const tokenLength = 26
+
+// tokenOf is the token in "help+<token>@desk.example". Without the mark it must have the length of one: customers may be given
+// addresses like help+orders. Whether it is a token of ours is the store's to say.
+func tokenOf(address string) string {
+	local := address[:strings.LastIndexByte(address, '@')]
+	at := strings.LastIndexByte(local, '+')
+	if at <= 0 || len(local) > 64 {
+		return ""
+	}
+	token, marked := strings.CutPrefix(local[at+1:], tokenMark)
+	if !isWord(token) || !marked && len(token) != tokenLength {
+		return ""
+	}
+	return token
 }
 
 // messageIDs lists the Message-IDs of a header without their angle brackets (RFC 5322 section 3.6.4); comments and words
