@@ -62,3 +62,10 @@ fuzz: ## Fuzz everything that parses, FUZZTIME each
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 	  done; \
 	done
+
+##@ Measure
+
+.PHONY: bench
+bench: build ## Measure the program next to the bare store on this machine's disk
+	@echo "bench: some minutes; a million cases are seeded for the long work list"
+	go run ./internal/bench/cmd/bench -binary bin/aikajana

@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/app/local"
+	"github.com/aikajana/aikajana/internal/engine"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/pebble"
+	"github.com/aikajana/aikajana/internal/timeline"
+)
+
+// Seeded names the customer of a seeded store with a long timeline, and how many cases there are.
+type Seeded struct {
+	Customer string
+	Cases    int
+	Took     time.Duration
+}
+
+// Seed fills a new data folder through the store, without HTTP: one customer with so many entries, and so many customers
+// with an open case each. The change feed is moved on without reacting, because nobody is to be notified of them.
+func Seed(ctx context.Context, data string, entries, cases int) (s Seeded, err error) {
+	begun := time.Now()
+	server, err := local.Open(local.Options{Data: data, HTTP: "127.0.0.1:0", Token: Token}) // makes folder, keys and token
+	if err != nil {
+		return s, err
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := server.Serve(ended); err != nil {
+		return s, err
+	}
+	text, err := os.ReadFile(filepath.Join(data, "key"))
+	if err != nil {
+		return s, err
+	}
+	key, err := base64.StdEncoding.DecodeString(string(text[:len(text)-1]))
+	if err != nil {
+		return s, err
+	}
+	db, err := engine.Open(filepath.Join(data, "store"), engine.Options{})
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	t, err := pebble.New(db, now)
+	if err != nil {
+		return s, err
+	}
+	feed, err := t.Feed(ctx, "react")
+	if err != nil {
+		return s, err
+	}
+	st, err := store.New(store.Options{Table: t, Key: key, Now: now, NewID: func() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }})
+	if err != nil {
+		return s, err
+	}
+	following, stop := context.WithCancel(ctx)
+	var behind sync.WaitGroup
+	behind.Go(func() { _ = follow(following, feed) })
+	if err = seedAll(table.Redoable(ctx), st, entries, cases); err == nil {
+		s.Customer, err = customerOf(ctx, st)
+	}
+	for err == nil {
+		var left uint64
+		if left, err = t.Backlog(); left == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
+	behind.Wait()
+	s.Cases, s.Took = cases, time.Since(begun)
+	return s, err
+}
+
+var longOne = msg.Address{Kind: "whatsapp.phone", Value: "358400000000"}
+
+func customerOf(ctx context.Context, st *store.Store) (string, error) {
+	c, err := st.CustomerAt(ctx, longOne)
+	if err != nil {
+		return "", err
+	}
+	return c.Customer, nil
+}
+
+// seedAll records everything in transactions of ten.
+func seedAll(ctx context.Context, st *store.Store, entries, cases int) error {
+	begun := now().Add(-24 * time.Hour)
+	var in []store.Incoming
+	flush := func() error {
+		if len(in) == 0 {
+			return nil
+		}
+		_, err := st.Record(ctx, in)
+		in = in[:0]
+		return err
+	}
+	for n := range entries + cases - 1 {
+		from, id := longOne, "long-"+strconv.Itoa(n)
+		if n >= entries {
+			from, id = msg.Address{Kind: "whatsapp.phone", Value: fmt.Sprintf("35850%07d", n)}, "case-"+strconv.Itoa(n)
+		}
+		from.Name = "Asiakas"
+		at := begun.Add(time.Duration(n) * 10 * time.Millisecond)
+		in = append(in, store.Incoming{
+			Event: msg.Event{
+				Channel: "whatsapp", Account: "main", ID: id, Kind: msg.KindMessage, Time: at, Direction: msg.In, From: from,
+				Thread: from.Value, Message: &msg.Message{Text: "Hei, tilaukseni numero " + strconv.Itoa(n) + " ei ole vielä saapunut. Milloin se tulee?"},
+			},
+			Scope: "1055", ReceivedAt: at, Envelope: "seed",
+			Rules: store.Rules{ChatLike: true, Identities: []string{"whatsapp.user", "whatsapp.phone"}, Team: "support", Promise: timeline.Promise{FirstAnswer: 48 * time.Hour}},
+		})
+		if len(in) == 10 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
