@@ -32,6 +32,9 @@ func TestACaseIsFoundTakenAnsweredAndSolved(t *testing.T) {
 	}
 
 	reply := aino.do("POST", "/api/v1/cases/"+id+"/replies", map[string]any{"text": "Katson heti.", "reply_to": entry}).want(201)
+	if byToken := d.admin().do("POST", "/api/v1/cases/"+id+"/replies", map[string]any{"text": "x"}).want(201); byToken.at("from").(map[string]any)["name"] != nil {
+		t.Fatalf("a customer would be shown the name of a token: %s", byToken.raw)
+	}
 	if reply.text("state") != "pending" || reply.text("agent") != "aino" || reply.text("channel") != "whatsapp" || reply.text("delivery.to.value") != "358401234567" {
 		t.Fatalf("%s", reply.raw)
 	}
@@ -41,7 +44,7 @@ func TestACaseIsFoundTakenAnsweredAndSolved(t *testing.T) {
 	for n := range line.items() {
 		texts = append(texts, line.text("items."+string(rune('0'+n))+".message.text"))
 	}
-	if got := strings.Join(texts, " | "); got != "Hei, se on rikki | Katson heti. | Called twice." {
+	if got := strings.Join(texts, " | "); got != "Hei, se on rikki | Katson heti. | x | Called twice." {
 		t.Fatalf("the timeline says %q", got)
 	}
 	if waiting := aino.do("GET", "/api/v1/cases?state=waiting", nil).want(200).items(); len(waiting) != 1 {

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
@@ -25,7 +26,10 @@ func (h handlers) Reply(ctx context.Context, r ReplyRequestObject) (ReplyRespons
 	if err != nil {
 		return nil, err
 	}
-	answer := store.Answer{Case: c.Case, Agent: p.ID, Name: p.Name, Text: r.Body.Text, Key: get(r.Params.IdempotencyKey)}
+	answer := store.Answer{Case: c.Case, Agent: p.ID, Text: r.Body.Text, Key: get(r.Params.IdempotencyKey)}
+	if p.Kind == auth.KindUser {
+		answer.Name = p.Name // a token's name is for us; customers are shown the account's
+	}
 	again, err := h.remembered(ctx, "reply", c.Case, r.Params.IdempotencyKey, r.Body)
 	if err != nil {
 		return nil, err
