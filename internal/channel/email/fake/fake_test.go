@@ -40,7 +40,7 @@ func send(w *fake.World, to string) error {
 
 func TestCustomersAnswerAreAwayAndBounce(t *testing.T) {
 	t.Parallel()
-	world, desk := open(t), open(t) // a second world stands for the desk
+	desk, world := open(t), open(t) // a second world stands for the desk; it must outlive the answers to it
 	world.SetDesk(desk.Addr())
 	world.Rule(fake.Rule{To: "maija@*", Times: 1, Answer: func(m fake.Mail) *fake.Letter {
 		return fake.Reply(m, "maija@world.example", "2@world.example", "Kiitos!\n", now)
