@@ -40,7 +40,7 @@ type Environment struct {
 	Table, Bucket string
 	// Queues and Dead are queue URLs by name: inbound, mail, media, wake.
 	Queues, Dead map[string]string
-	// SecretPath is the SSM path below which secrets lie ("/aikajana/prod/").
+	// SecretPath is the SSM path below which secrets lie ("/aikajana/prod").
 	SecretPath string
 	BaseURL    string
 	Team       string
@@ -49,6 +49,8 @@ type Environment struct {
 	Zone             string
 	AllowPrivate     bool
 	LogLevel         string
+	// SocketEndpoint is where the management API of the WebSocket API is ("https://id.execute-api.region.amazonaws.com/stage").
+	SocketEndpoint string
 }
 
 // QueueNames are the queues, by the names that the template knows them by.
@@ -59,7 +61,8 @@ func ReadEnvironment(get func(string) string) (*Environment, error) {
 	e := &Environment{
 		Table: get("AIKAJANA_TABLE"), Bucket: get("AIKAJANA_BUCKET"), SecretPath: get("AIKAJANA_SECRET_PATH"), BaseURL: get("AIKAJANA_BASE_URL"),
 		Team: get("AIKAJANA_TEAM"), ConfigurationSet: get("AIKAJANA_CONFIGURATION_SET"), Zone: get("AIKAJANA_TIME_ZONE"),
-		AllowPrivate: get("AIKAJANA_ALLOW_PRIVATE") == "yes", LogLevel: get("AIKAJANA_LOG_LEVEL"), Queues: map[string]string{}, Dead: map[string]string{},
+		AllowPrivate: get("AIKAJANA_ALLOW_PRIVATE") == "yes", LogLevel: get("AIKAJANA_LOG_LEVEL"),
+		SocketEndpoint: get("AIKAJANA_SOCKET_ENDPOINT"), Queues: map[string]string{}, Dead: map[string]string{},
 	}
 	for _, name := range QueueNames {
 		e.Queues[name] = get("AIKAJANA_QUEUE_" + upper(name))
@@ -95,6 +98,8 @@ type Clients struct {
 	SES      *sesv2.Client
 	SSM      *ssm.Client
 	Region   string
+	// Config is what they were made of, for services that only one part needs.
+	Config aws.Config
 }
 
 // NewClients makes the clients of the process's region and role. AWS_ENDPOINT_URL_… variables point them elsewhere.
@@ -110,7 +115,7 @@ func NewClients(ctx context.Context) (*Clients, error) {
 func ClientsOf(c aws.Config) *Clients {
 	return &Clients{
 		DynamoDB: dynamodb.NewFromConfig(c), SQS: sqs.NewFromConfig(c), S3: s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL_S3") != "" }),
-		SES: sesv2.NewFromConfig(c), SSM: ssm.NewFromConfig(c), Region: c.Region,
+		SES: sesv2.NewFromConfig(c), SSM: ssm.NewFromConfig(c), Region: c.Region, Config: c,
 	}
 }
 
@@ -124,6 +129,8 @@ type System struct {
 	Log     *slog.Logger
 	Env     *Environment
 	Key     []byte
+	// Config is the AWS configuration of its clients.
+	Config aws.Config
 }
 
 // Options change how a System is made; the zero value is right for a Lambda.
@@ -157,7 +164,7 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	if err != nil {
 		return nil, fmt.Errorf("start: time zone: %w", err)
 	}
-	s := &System{Env: e, Log: o.Log, Queues: map[string]queue.Queue{}, Key: o.Key}
+	s := &System{Env: e, Config: c.Config, Log: o.Log, Queues: map[string]queue.Queue{}, Key: o.Key}
 	if s.Secrets, err = secretssm.New(c.SSM, e.SecretPath); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
@@ -238,9 +245,14 @@ func MustStart(o Options) *System {
 			}
 		}
 	}
+	Exit(err)
+	return nil
+}
+
+// Exit ends the process with a line that says why it cannot start.
+func Exit(err error) {
 	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("not started", "err", err)
 	os.Exit(1)
-	return nil
 }
 
 // Hooks answers the webhook routes.

@@ -1,0 +1,15 @@
+// Command pages is the Lambda that shows forms and status pages.
+package main
+
+import (
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/aws/front"
+	"github.com/aikajana/aikajana/internal/awslambda"
+)
+
+func main() {
+	s := aws.MustStart(aws.Options{})
+	lambda.Start(awslambda.HTTP(front.MustNew(s)))
+}

@@ -1,0 +1,357 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
+
+	appaws "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/auth"
+	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
+)
+
+// Gateway is what is used of *apigatewaymanagementapi.Client.
+type Gateway interface {
+	PostToConnection(context.Context, *apigatewaymanagementapi.PostToConnectionInput, ...func(*apigatewaymanagementapi.Options)) (*apigatewaymanagementapi.PostToConnectionOutput, error)
+	DeleteConnection(context.Context, *apigatewaymanagementapi.DeleteConnectionInput, ...func(*apigatewaymanagementapi.Options)) (*apigatewaymanagementapi.DeleteConnectionOutput, error)
+}
+
+// Facts of API Gateway's WebSocket APIs ("Amazon API Gateway quotas and important notes", read on 2026-11-22): a connection
+// lives 2 hours and closes after 10 minutes of silence; a message has 128 KB at most.
+const (
+	// connectionLife is longer than a connection can live, so that an item outlives its connection and not the other way.
+	connectionLife = 2*time.Hour + 15*time.Minute
+	maxMessage     = 128 << 10
+	// opening is how long a connection may answer 410 because its $connect has not been answered yet.
+	opening = 30 * time.Second
+	// recheck is how long it is believed that a session still lives, like on the local binary.
+	recheck = 15 * time.Second
+	// postWithin bounds one message; atOnce how many are on their way.
+	postWithin = 3 * time.Second
+	atOnce     = 16
+)
+
+// socketsPK holds every open connection: one query finds them all.
+const socketsPK = "W#sockets"
+
+// connection is one open socket, as it is stored.
+type connection struct {
+	ID         string          `json:"id"`
+	Credential auth.Credential `json:"credential"`
+	OpenedAt   msg.Time        `json:"opened_at"`
+	// Cursor is where the client wants to go on from. API Gateway lets nothing be sent before $connect is answered, so the
+	// first frame of the client asks for it.
+	Cursor string `json:"cursor,omitempty"`
+}
+
+// Sockets is the staff socket on API Gateway: connections are items of the table, and what they are told is authorised event
+// by event, against a session that is looked at again every 15 seconds. It is safe for concurrent use.
+type Sockets struct {
+	staff   *staff.Staff
+	store   *store.Store
+	gateway Gateway
+	host    string
+	log     *slog.Logger
+
+	mu    sync.Mutex
+	known map[auth.Credential]checked
+}
+
+type checked struct {
+	principal auth.Principal
+	at        msg.Time
+}
+
+func newSockets(people *staff.Staff, s *appaws.System, host string, gateway Gateway) *Sockets {
+	return &Sockets{staff: people, store: s.Store, gateway: gateway, host: host, log: s.Log, known: map[auth.Credential]checked{}}
+}
+
+// Connect takes a ticket and remembers the connection. The ticket is used up whatever happens next.
+func (s *Sockets) Connect(ctx context.Context, id string, r *http.Request) int {
+	r.Host = s.host // the page that opens the socket lies under the HTTP API's name, not under the WebSocket API's
+	if err := s.staff.Auth.SameOriginSocket(r); err != nil {
+		return http.StatusForbidden
+	}
+	query := r.URL.Query()
+	p, err := s.staff.Auth.Redeem(ctx, query.Get("ticket"))
+	if err == nil && !p.May(auth.ReadCases) {
+		return http.StatusForbidden
+	}
+	if err == nil {
+		c := connection{ID: id, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: query.Get("cursor")}
+		err = s.save(ctx, &c)
+	}
+	if err != nil {
+		status := fault.Of(err).Status()
+		if status >= http.StatusInternalServerError {
+			s.log.ErrorContext(ctx, "socket not opened", "err", err)
+		}
+		return status
+	}
+	return http.StatusOK
+}
+
+// Disconnect forgets a connection.
+func (s *Sockets) Disconnect(ctx context.Context, id string) error {
+	if err := s.store.Table().Write(ctx, table.Delete(keyOf(id), table.Any)); err != nil {
+		return fmt.Errorf("forget socket %s: %w", id, err)
+	}
+	return nil
+}
+
+// Message answers a frame. A client says {"type":"ping"}, right after opening and then every five minutes, because API
+// Gateway closes what is silent for ten: the first answer is followed by what the client missed since its cursor.
+// {"type":"resume","cursor":"…"} asks for that at any time.
+func (s *Sockets) Message(ctx context.Context, id string, frame []byte) error {
+	c, err := s.load(ctx, id)
+	if errors.Is(err, table.ErrNotFound) {
+		return s.hangUp(ctx, id) // nothing is known of it: the client opens another
+	}
+	if err != nil {
+		return fmt.Errorf("answer socket %s: %w", id, err)
+	}
+	p, err := s.principal(ctx, c)
+	if fault.Code(err) == auth.CodeUnauthenticated {
+		return s.hangUp(ctx, id)
+	}
+	if err != nil {
+		return fmt.Errorf("answer socket %s: %w", id, err)
+	}
+	send := func(ctx context.Context, body []byte) error { return s.post(ctx, c, body) }
+	var said struct {
+		Type   string `json:"type"`
+		Cursor string `json:"cursor"`
+	}
+	if json.Unmarshal(frame, &said) == nil && said.Type == "resume" && said.Cursor != "" {
+		return s.resume(ctx, c, p, said.Cursor, send)
+	}
+	if err := send(ctx, s.staff.API.Answer(frame)); err != nil || c.Cursor == "" {
+		return unlessGone(err)
+	}
+	if err := s.resume(ctx, c, p, c.Cursor, send); err != nil {
+		return err
+	}
+	c.Cursor = ""
+	return s.save(ctx, c)
+}
+
+func (s *Sockets) resume(ctx context.Context, c *connection, p *auth.Principal, cursor string, send func(context.Context, []byte) error) error {
+	err := s.staff.API.Resume(ctx, p, cursor, send)
+	if err != nil && fault.Of(err) == fault.Invalid {
+		return s.hangUp(ctx, c.ID) // as the local socket does: the cursor is none
+	}
+	return unlessGone(err)
+}
+
+// errConnectionGone says that nobody is at the other end any more. The item is removed already.
+var errConnectionGone = errors.New("the connection is gone")
+
+func unlessGone(err error) error {
+	if errors.Is(err, errConnectionGone) {
+		return nil
+	}
+	return err
+}
+
+// Push implements the pipeline's Push: every connection is told what its principal may see. What does not arrive is fetched
+// by cursor, so a failure is logged and no more.
+func (s *Sockets) Push(ctx context.Context, told []*store.Notification) {
+	if s.gateway == nil {
+		return
+	}
+	open, err := s.open(ctx)
+	if err != nil {
+		s.log.ErrorContext(ctx, "sockets not told", "notifications", len(told), "err", err)
+		return
+	}
+	if len(open) == 0 {
+		return
+	}
+	ready := s.prepare(ctx, told)
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, c := range open {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			if err := s.tell(ctx, c, ready); err != nil {
+				s.log.WarnContext(ctx, "socket not told", "connection", c.ID, "err", err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// event is one notification ready to be sent, with what decides who may see it.
+type event struct {
+	body        []byte
+	team, agent string
+}
+
+// prepare makes what is sent, once for all connections. Who may see it is read after the content, so that a case that was
+// given away in between is not shown to its former team.
+func (s *Sockets) prepare(ctx context.Context, told []*store.Notification) []event {
+	anybody := auth.Principal{Kind: auth.KindUser, Roles: []auth.Role{auth.Administrator}}
+	var ready []event
+	for _, n := range told {
+		body, err := s.staff.API.Event(ctx, &anybody, n)
+		if err == nil && body == nil {
+			continue // erased
+		}
+		if err == nil {
+			c, caseErr := s.store.Case(ctx, n.Case)
+			if caseErr == nil {
+				ready = append(ready, event{fit(body), c.Team, c.Agent})
+				continue
+			}
+			err = caseErr
+		}
+		if fault.Of(err) != fault.Missing {
+			s.log.WarnContext(ctx, "sockets not told", "case", n.Case, "err", err)
+		}
+	}
+	return ready
+}
+
+// fit leaves the entry out of a message that API Gateway would refuse: the client reads it by the case.
+func fit(body []byte) []byte {
+	if len(body) <= maxMessage {
+		return body
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return []byte(`{"type":"refetch"}`)
+	}
+	delete(fields, "entry")
+	short, err := json.Marshal(fields)
+	if err != nil {
+		return []byte(`{"type":"refetch"}`)
+	}
+	return short
+}
+
+func (s *Sockets) tell(ctx context.Context, c *connection, ready []event) error {
+	p, err := s.principal(ctx, c)
+	if fault.Code(err) == auth.CodeUnauthenticated {
+		return s.hangUp(ctx, c.ID)
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range ready {
+		if !p.May(auth.ReadCases) || !p.Sees(e.team, e.agent) {
+			continue
+		}
+		if err := s.post(ctx, c, e.body); err != nil {
+			return unlessGone(err)
+		}
+	}
+	return nil
+}
+
+// post sends one message. 410 means that nobody is there: the connection is removed (FAULT 65), unless it is so young that
+// its handshake may not be over.
+func (s *Sockets) post(ctx context.Context, c *connection, body []byte) error {
+	within, cancel := context.WithTimeout(ctx, postWithin)
+	defer cancel()
+	_, err := s.gateway.PostToConnection(within, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: aws.String(c.ID), Data: fit(body)})
+	var gone *types.GoneException
+	if errors.As(err, &gone) {
+		if s.store.Now().Sub(c.OpenedAt) > opening {
+			if err := s.Disconnect(ctx, c.ID); err != nil {
+				return err
+			}
+		}
+		return errConnectionGone
+	}
+	if err != nil {
+		return fmt.Errorf("send to socket %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// hangUp closes a connection and forgets it.
+func (s *Sockets) hangUp(ctx context.Context, id string) error {
+	_, err := s.gateway.DeleteConnection(ctx, &apigatewaymanagementapi.DeleteConnectionInput{ConnectionId: aws.String(id)})
+	var gone *types.GoneException
+	if err != nil && !errors.As(err, &gone) {
+		return fmt.Errorf("close socket %s: %w", id, err)
+	}
+	return s.Disconnect(ctx, id)
+}
+
+// principal is who is at the other end, if their session still lives.
+func (s *Sockets) principal(ctx context.Context, c *connection) (*auth.Principal, error) {
+	now := s.store.Now()
+	s.mu.Lock()
+	have, ok := s.known[c.Credential]
+	s.mu.Unlock()
+	if ok && now.Sub(have.at) < recheck {
+		return &have.principal, nil
+	}
+	p, err := s.staff.Auth.Check(ctx, c.Credential)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		delete(s.known, c.Credential)
+		return nil, err
+	}
+	s.known[c.Credential] = checked{p, now}
+	return &p, nil
+}
+
+// open is every connection.
+func (s *Sockets) open(ctx context.Context) ([]*connection, error) {
+	items, err := s.store.Table().Query(ctx, table.Query{PK: socketsPK})
+	if err != nil {
+		return nil, fmt.Errorf("list the sockets: %w", err)
+	}
+	all := make([]*connection, 0, len(items))
+	for i := range items {
+		c := new(connection)
+		if err := json.Unmarshal(items[i].Body, c); err != nil {
+			return nil, fmt.Errorf("read socket %s: it is damaged: %w", items[i].SK, err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (s *Sockets) load(ctx context.Context, id string) (*connection, error) {
+	item, err := s.store.Table().Get(ctx, keyOf(id))
+	if err != nil {
+		return nil, err
+	}
+	c := new(connection)
+	if err := json.Unmarshal(item.Body, c); err != nil {
+		return nil, fmt.Errorf("read socket %s: it is damaged: %w", id, err)
+	}
+	return c, nil
+}
+
+func (s *Sockets) save(ctx context.Context, c *connection) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("remember socket %s: %w", c.ID, err)
+	}
+	item := table.Item{Key: keyOf(c.ID), Rev: 1, Body: body, Expires: c.OpenedAt.Add(connectionLife)}
+	if err := s.store.Table().Write(ctx, table.Put(item, table.Any)); err != nil {
+		return fmt.Errorf("remember socket %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+func keyOf(id string) table.Key { return table.Key{PK: socketsPK, SK: id} }
