@@ -235,6 +235,7 @@ func TestIfMatchRefusesAChangeThatSomebodyElseWasFasterWith(t *testing.T) {
 	user := aino.do("GET", "/api/v1/users/aino", nil).want(200).header.Get("ETag")
 	aino.do("PATCH", "/api/v1/users/aino", map[string]any{"presence": "present"}, "If-Match", user).want(200)
 	aino.do("PATCH", "/api/v1/users/aino", map[string]any{"presence": "away"}, "If-Match", user).wantProblem(412, "stale", "If-Match")
+	aino.do("PATCH", "/api/v1/users/aino", map[string]any{"presence": "away"}, "If-Match", `"0"`).wantProblem(412, "stale", "If-Match")
 }
 
 func TestGivingACaseAwayTakesALead(t *testing.T) {

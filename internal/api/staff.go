@@ -86,7 +86,10 @@ func (h handlers) ChangeUser(ctx context.Context, r ChangeUserRequestObject) (Ch
 		language := string(*b.Language)
 		change.Language = &language
 	}
-	revision, _ := revisionOf(r.Params.IfMatch)
+	revision, stated := revisionOf(r.Params.IfMatch)
+	if stated && revision == 0 {
+		revision = -1 // nothing is ever at it; 0 would ask for no revision at all
+	}
 	u, err := h.Auth.ChangeUser(ctx, p.ID, r.Id, change, revision)
 	if err != nil {
 		return nil, stale(err, r.Params.IfMatch)

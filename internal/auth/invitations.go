@@ -163,7 +163,7 @@ func (s *Service) Accept(ctx context.Context, token string, a Accepted, client s
 	}
 	used := one.deletes(table.At(rev))
 	if one.Kind == Reset {
-		return s.acceptReset(ctx, one, a, client, used)
+		return s.acceptReset(ctx, one, token, a, client, used)
 	}
 	u := User{ID: one.User, Name: one.Name, Email: one.Email, Roles: one.Roles, Teams: one.Teams, Presence: Present, Language: a.Language}
 	if a.Name != "" {
@@ -176,7 +176,7 @@ func (s *Service) Accept(ctx context.Context, token string, a Accepted, client s
 	return s.signInAs(ctx, one.User, client)
 }
 
-func (s *Service) acceptReset(ctx context.Context, one storedInvitation, a Accepted, client string, used []table.Op) (SignedIn, error) {
+func (s *Service) acceptReset(ctx context.Context, one storedInvitation, token string, a Accepted, client string, used []table.Op) (SignedIn, error) {
 	u, err := s.user(ctx, one.User)
 	if err != nil {
 		return SignedIn{}, err
@@ -185,7 +185,7 @@ func (s *Service) acceptReset(ctx context.Context, one storedInvitation, a Accep
 		return SignedIn{}, linkInvalid()
 	}
 	if _, err := s.setPassword(ctx, "reset:"+one.ID, u, a.Password, used...); err != nil {
-		return SignedIn{}, s.raced(ctx, "", err)
+		return SignedIn{}, s.raced(ctx, token, err)
 	}
 	return s.signInAs(ctx, one.User, client)
 }

@@ -99,6 +99,27 @@ func TestAResetLinkGivesANewPasswordOnceAndEndsAllSessions(t *testing.T) {
 	wantCode(t, err, fault.Invalid, auth.CodeLinkInvalid)
 }
 
+func TestAResetThatMeetsAnotherChangeOfTheUserCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	s, b := setup(t)
+	withUser(t, s, "aino", auth.Agent)
+	_, secret, err := s.ResetPassword(t.Context(), "root", "aino")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := auth.Present
+	b.table.(*recorder).before = func() {
+		if _, err := s.ChangeUser(t.Context(), "aino", "aino", auth.UserChange{Presence: &away}, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = s.Accept(t.Context(), secret, auth.Accepted{Password: "the one after that"}, client)
+	wantCode(t, err, fault.Conflict, "conflict")
+	if _, err := s.Accept(t.Context(), secret, auth.Accepted{Password: "the one after that"}, client); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAnEmptyStoreIsOpenedByThePasswordOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)

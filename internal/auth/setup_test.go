@@ -135,9 +135,18 @@ type recorder struct {
 	table.Table
 	mu         sync.Mutex
 	partitions map[string]bool
+	// before, when set, runs once before the next write: something else that happens at the same time.
+	before func()
 }
 
 func (r *recorder) Write(ctx context.Context, ops ...table.Op) error {
+	r.mu.Lock()
+	before := r.before
+	r.before = nil
+	r.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	r.mu.Lock()
 	for _, op := range ops {
 		r.partitions[op.Item.PK] = true
