@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/table"
 )
 
 func request(method, target string, header ...string) *http.Request {
@@ -276,3 +278,24 @@ func TestRolesBuildOnEachOtherAndTeamsBoundWhatIsSeen(t *testing.T) {
 		t.Error("an administrator sees all, nobody nothing")
 	}
 }
+
+func FuzzAnyAddressIsAClientOfBoundedLength(f *testing.F) {
+	for _, seed := range []string{"", "192.0.2.7:1", "[::1]:1", "fe80::1%eth0", "[fe80::1%25eth0]:80", "::ffff:1.2.3.4", strings.Repeat("1", 999)} {
+		f.Add(seed, seed)
+	}
+	s, err := auth.New(auth.Config{Table: openless{}, TrustedProxies: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, remote, forwarded string) {
+		r := request("GET", "http://localhost/")
+		r.RemoteAddr = remote
+		r.Header["X-Forwarded-For"] = []string{forwarded}
+		if got := s.Client(r); got == "" || len(got) > 64 || strings.ContainsAny(got, " \r\n#") {
+			t.Fatalf("%q", got)
+		}
+	})
+}
+
+// openless is a table that is never asked.
+type openless struct{ table.Table }
