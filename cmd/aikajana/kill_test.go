@@ -131,12 +131,14 @@ type world struct {
 	mu       sync.Mutex
 	accepted map[string]string // external ID -> customer's phone or mail address
 	answers  map[string]bool   // texts whose reply was answered 201
+	states   map[string]string // delivery state of each answer, as the timeline shows it
+	talks    map[string]string // conversation of each answer
 	next     int
 }
 
 func newWorld(t *testing.T, data string) *world {
 	t.Helper()
-	w := &world{accepted: map[string]string{}, answers: map[string]bool{}}
+	w := &world{accepted: map[string]string{}, answers: map[string]bool{}, states: map[string]string{}, talks: map[string]string{}}
 	w.graph = fake.New(fake.Options{PhoneNumberID: "1055", AppSecret: "secret", VerifyToken: "verify", AccessToken: "token"})
 	graph := httptest.NewServer(w.graph)
 	t.Cleanup(graph.Close)
@@ -280,7 +282,7 @@ func (w *world) answer(ctx context.Context) {
 	}
 }
 
-// drained waits until everything accepted was worked on.
+// drained waits until everything accepted was worked on and every answer had its attempt.
 func (w *world) drained() {
 	w.t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
@@ -300,13 +302,29 @@ func (w *world) drained() {
 					w.t.Fatalf("the ledger is not even: %s", body)
 				}
 			}
-			if queued == 0 {
+			if queued == 0 && w.wakeUps() == 0 {
 				return
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	w.t.Fatalf("the queues did not drain; log:\n%s", tail(w.log.Name()))
+}
+
+// wakeUps is how many answers wait to be looked at now; those that are to be looked at later do not count.
+func (w *world) wakeUps() int {
+	_, body := w.call(http.MethodGet, "/metrics", nil, nil)
+	total := 0
+	for _, state := range []string{"ready", "in_flight"} {
+		_, rest, found := strings.Cut(string(body), fmt.Sprintf("aikajana_queue_messages{queue=\"wake\",state=%q} ", state))
+		line, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.Atoi(line)
+		if !found || err != nil {
+			w.t.Fatalf("metrics do not tell of the wake queue: %s", body)
+		}
+		total += n
+	}
+	return total
 }
 
 // audit looks every accepted message up and counts it; and every answer that the provider took.
@@ -344,7 +362,36 @@ func (w *world) audit() {
 			w.t.Errorf("the customer got answer %q %d times", text, sent[text])
 		}
 	}
+	w.settled(sent)
 	w.t.Logf("%d messages accepted, %d answers written, %d accepted by the provider", len(w.accepted), len(w.answers), len(w.graph.Sent()))
+}
+
+// settled holds every answer to one of three ends: the provider took it and the timeline says so; an attempt was under way
+// when the process died, and it is sending or uncertain; or it waits behind such a one. Nothing else.
+func (w *world) settled(sent map[string]int) {
+	w.t.Helper()
+	count, held := map[string]int{}, map[string]bool{}
+	for text, state := range w.states {
+		held[w.talks[text]] = held[w.talks[text]] || state == "sending"
+	}
+	for text := range w.answers {
+		state := w.states[text]
+		count[state]++
+		switch state {
+		case "sending", "uncertain":
+		case "pending": // waits for one whose fate shows within two minutes, so that the order is kept
+			if !held[w.talks[text]] {
+				w.t.Errorf("answer %q is pending and nothing is in its way", text)
+			}
+		case "accepted", "sent", "delivered", "read":
+			if sent[text] != 1 {
+				w.t.Errorf("answer %q is %s and the provider took it %d times", text, state, sent[text])
+			}
+		default:
+			w.t.Errorf("answer %q is left %q", text, state)
+		}
+	}
+	w.t.Logf("answers by state: %v", count)
 }
 
 func (w *world) auditCustomer(address string, seen, replies map[string]int) {
@@ -365,6 +412,8 @@ func (w *world) auditCustomer(address string, seen, replies map[string]int) {
 			Items []struct {
 				ID        string
 				Direction string
+				State     string
+				Delivery  struct{ Conversation string }
 				Message   *struct {
 					Text      string
 					MessageID string `json:"message_id"`
@@ -380,6 +429,8 @@ func (w *world) auditCustomer(address string, seen, replies map[string]int) {
 			case e.Message == nil:
 			case e.Direction == "out":
 				replies[e.Message.Text]++
+				w.states[e.Message.Text] = e.State
+				w.talks[e.Message.Text] = e.Delivery.Conversation
 			case e.Message.MessageID != "":
 				seen[e.Message.MessageID]++
 			default:

@@ -59,11 +59,6 @@ func (p *Pipeline) deliver(ctx context.Context, entry, group string) error {
 		return err
 	case a.Again > 0:
 		return p.wake(ctx, entry, group, a.Again)
-	case a.First != "":
-		if err := p.wake(ctx, a.First, group, 0); err != nil {
-			return err
-		}
-		return p.wake(ctx, entry, group, 2*time.Second)
 	case !a.Go:
 		return nil
 	}

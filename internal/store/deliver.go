@@ -15,7 +15,7 @@ type Attempt struct {
 	Go bool
 	// Again: nothing to do yet; look again after that long. Zero with Go false means that nothing is left to do.
 	Again time.Duration
-	// First is another answer of the conversation that must go first.
+	// First is another answer of the conversation that must go first; Again is then when to look again at the latest.
 	First string
 	Entry timeline.Entry
 	Case  timeline.Case
@@ -69,8 +69,8 @@ func (s *Store) Begin(ctx context.Context, entry string) (Attempt, error) {
 		if err != nil {
 			return err
 		}
-		if first != "" {
-			a.First = first
+		if first != nil {
+			a.First, a.Again = first.Entry.Entry, max(first.Delivery.Due.Sub(now), orderPause)
 			return nil
 		}
 		e.Settle(msg.Sending, now)
@@ -85,23 +85,48 @@ func (s *Store) Begin(ctx context.Context, entry string) (Attempt, error) {
 	return a, err
 }
 
-// before is the answer of the same conversation that must go out first, "" when there is none. One whose fate is uncertain
+// orderPause is how soon at the earliest an answer is looked at again that waits for the one before it. It is woken when that
+// one is out; this is for when the wake-up was lost.
+const orderPause = 10 * time.Second
+
+// before is the answer of the same conversation that must go out first, nil when there is none. One whose fate is uncertain
 // holds nobody up: an agent decides about it.
-func (u *unit) before(c *caseRecord, e *entryRecord) (string, error) {
+func (u *unit) before(c *caseRecord, e *entryRecord) (*entryRecord, error) {
 	for _, id := range c.Unsettled {
 		if id == e.Entry.Entry {
-			return "", nil
+			return nil, nil
 		}
 		k, err := entryKey(id)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		other, err := load[entryRecord](u, k)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if other != nil && other.Delivery != nil && other.Delivery.Conversation == e.Delivery.Conversation &&
 			(other.State == msg.Pending || other.State == msg.Sending) {
+			return other, nil
+		}
+	}
+	return nil, nil
+}
+
+// NextAnswer is the answer of the same conversation that waited for this one, "" when none did.
+func (s *Store) NextAnswer(ctx context.Context, e *timeline.Entry) (string, error) {
+	c, err := s.Case(ctx, e.Case)
+	if err != nil {
+		return "", err
+	}
+	for _, id := range c.Unsettled {
+		if id == e.Entry {
+			continue
+		}
+		other, err := s.Entry(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		if other.State == msg.Pending && other.Delivery != nil && other.Delivery.Conversation == e.Delivery.Conversation {
 			return id, nil
 		}
 	}
