@@ -278,15 +278,17 @@ func (p *Pipeline) ReplayReact(ctx context.Context, since msg.Time) (int, error)
 				continue // a damaged item is for check to report
 			}
 			c := table.Change{Key: items[i].Key, New: &items[i]}
-			n, err := p.Store.Notify(ctx, &c)
+			told, err := p.Store.Notify(ctx, []table.Change{c})
 			if err != nil {
 				return done, err
 			}
-			if n != nil && p.Push != nil {
-				p.Push.Push(ctx, []*store.Notification{n})
-			}
-			if err := p.follow(ctx, &c); err != nil {
-				return done, fmt.Errorf("replay the effects of %s: %w", c.Key, err)
+			if n := told[0]; n != nil {
+				if p.Push != nil {
+					p.Push.Push(ctx, told)
+				}
+				if err := p.follow(ctx, &c, n.Changed); err != nil {
+					return done, fmt.Errorf("replay the effects of %s: %w", c.Key, err)
+				}
 			}
 			done++
 		}

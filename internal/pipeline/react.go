@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
@@ -19,18 +20,18 @@ import (
 // the whole batch comes again.
 func (p *Pipeline) React(ctx context.Context, changes []table.Change) error {
 	ctx = table.Redoable(ctx)
-	var told []*store.Notification
-	for i := range changes {
-		c := &changes[i]
-		n, err := p.Store.Notify(ctx, c)
-		if err != nil {
-			return err
+	each, err := p.Store.Notify(ctx, changes)
+	if err != nil {
+		return err
+	}
+	told := make([]*store.Notification, 0, len(each))
+	for i, n := range each {
+		if n == nil {
+			continue // of no interest to anybody, so nothing follows from it either
 		}
-		if n != nil {
-			told = append(told, n)
-		}
-		if err := p.follow(ctx, c); err != nil {
-			return fmt.Errorf("follow up the change of %s: %w", c.Key, err)
+		told = append(told, n)
+		if err := p.follow(ctx, &changes[i], n.Changed); err != nil {
+			return fmt.Errorf("follow up the change of %s: %w", changes[i].Key, err)
 		}
 	}
 	if err := p.Store.Tally(ctx, changes); err != nil {
@@ -59,21 +60,14 @@ func (p *Pipeline) notify(ctx context.Context, told []*store.Notification) error
 	return nil
 }
 
-// follow does what a change of an entry calls for.
-func (p *Pipeline) follow(ctx context.Context, c *table.Change) error {
-	if c.New == nil || !strings.HasPrefix(c.Key.PK, "C#") || !strings.HasPrefix(c.Key.SK, "E#") {
+// follow does what a change of an entry calls for; e is nil for a change of anything else.
+func (p *Pipeline) follow(ctx context.Context, c *table.Change, e *timeline.Entry) error {
+	if e == nil {
 		return nil
-	}
-	e := new(timeline.Entry)
-	if err := json.Unmarshal(c.New.Body, e); err != nil {
-		return fmt.Errorf("it is damaged: %w", err)
 	}
 	group := e.Channel + "/" + e.Account
 	if e.Delivery != nil {
-		if e.State != msg.Pending || c.Old != nil && !becamePending(c.Old) {
-			return nil
-		}
-		return p.wake(ctx, e.Entry, group, e.Delivery.Due.Sub(p.Now()))
+		return p.followAnswer(ctx, c, e, group)
 	}
 	if c.Old != nil {
 		return nil
@@ -82,6 +76,32 @@ func (p *Pipeline) follow(ctx context.Context, c *table.Change) error {
 		return err
 	}
 	return p.acknowledge(ctx, e)
+}
+
+// followAnswer wakes an answer that is to be sent, and the one that waited for it when it is out of the way.
+func (p *Pipeline) followAnswer(ctx context.Context, c *table.Change, e *timeline.Entry, group string) error {
+	switch {
+	case e.State == msg.Pending && (c.Old == nil || becamePending(c.Old)):
+		return p.wake(ctx, e.Entry, group, e.Delivery.Due.Sub(p.Now()))
+	case c.Old == nil || e.State == msg.Pending || e.State == msg.Sending || !wasUnderWay(c.Old):
+		return nil
+	}
+	next, err := p.Store.NextAnswer(ctx, e)
+	if fault.Of(err) == fault.Missing && err != nil {
+		return nil //nolint:nilerr // erased in the meantime: nothing waits
+	}
+	if err != nil || next == "" {
+		return err
+	}
+	return p.wake(ctx, next, group, 0)
+}
+
+// wasUnderWay says that the answer held up those behind it.
+func wasUnderWay(old *table.Item) bool {
+	var was struct {
+		State msg.State `json:"state"`
+	}
+	return json.Unmarshal(old.Body, &was) == nil && (was.State == msg.Pending || was.State == msg.Sending)
 }
 
 // becamePending says that the entry was in another state before: only then is there anything new to send.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -65,6 +66,10 @@ func Contribution(item *table.Item) (AccountKey, Counts, error) {
 		}
 		return AccountOf(x.Channel, x.Account), c, nil
 	case strings.HasPrefix(item.SK, "E#"):
+		// Most entries count nothing, and no string can hold these bytes: its quotes would be escaped.
+		if !bytes.Contains(item.Body, []byte(`"applied":`)) && !bytes.Contains(item.Body, []byte(`"seen":`)) {
+			return "", Counts{}, nil
+		}
 		var e struct {
 			Channel, Account string
 			Applied, Seen    int

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,8 @@ type Notification struct {
 	For string `json:"for,omitempty"`
 	// Why is "new_case", "message", "failed", "uncertain", "unseen", "assigned" or "changed".
 	Why string `json:"why"`
+	// Changed is the entry as the change left it, for whoever follows the same change up; nil when it was read from the table.
+	Changed *timeline.Entry `json:"-"`
 }
 
 // NotificationsFor is how long notifications can be resumed from; older cursors refetch.
@@ -37,33 +40,65 @@ const NotificationsFor = 24 * time.Hour
 // keepNotifications is longer, so that nobody resumes into a gap.
 const keepNotifications = 3 * 24 * time.Hour
 
-// Notify derives the notification of a change and keeps it. It is a function of the change alone and may be called again;
-// changes of one item must come in order. Nil when the change is of no interest.
-func (s *Store) Notify(ctx context.Context, c *table.Change) (*Notification, error) {
-	now, was, err := notificationOf(c)
-	if err != nil || now == nil {
-		return nil, err
+// Notify derives the notifications of changes and keeps them, many in one transaction. They are a function of the changes
+// alone, so it may be called again; changes of one item must come in order. The result has one place for each change, nil
+// where it is of no interest.
+func (s *Store) Notify(ctx context.Context, changes []table.Change) ([]*Notification, error) {
+	told := make([]*Notification, len(changes))
+	ops := make([]table.Op, 0, min(len(changes), table.MaxOps))
+	place := make(map[table.Key]int, cap(ops)) // of each key in ops: a transaction takes a key once, and the last word counts
+	add := func(op table.Op) error {
+		if at, ok := place[op.Item.Key]; ok {
+			ops[at] = op
+			return nil
+		}
+		if len(ops) == table.MaxOps {
+			if err := s.write(ctx, ops...); err != nil {
+				return err
+			}
+			ops = ops[:0]
+			clear(place)
+		}
+		place[op.Item.Key] = len(ops)
+		ops = append(ops, op)
+		return nil
 	}
-	body, err := json.Marshal(now)
-	if err != nil {
-		return nil, fmt.Errorf("notify of %s: %w", c.Key, err)
-	}
-	item := table.Item{Key: notificationKey(now), Rev: 1, Body: body, Expires: now.At.Add(keepNotifications)}
-	if err := s.write(ctx, table.Put(item, table.Any)); err != nil {
-		return nil, fmt.Errorf("notify of %s: %w", c.Key, err)
-	}
-	if was != nil && notificationKey(was) != item.Key {
-		if err := s.write(ctx, table.Delete(notificationKey(was), table.Any)); err != nil {
-			return nil, fmt.Errorf("move the notification of %s: %w", c.Key, err)
+	for i := range changes {
+		c := &changes[i]
+		now, was, err := notificationOf(c)
+		if err != nil {
+			return nil, err
+		}
+		if now == nil {
+			continue
+		}
+		told[i] = now
+		body, err := json.Marshal(now)
+		if err != nil {
+			return nil, fmt.Errorf("notify of %s: %w", c.Key, err)
+		}
+		item := table.Item{Key: notificationKey(now), Rev: 1, Body: body, Expires: now.At.Add(keepNotifications)}
+		if err := add(table.Put(item, table.Any)); err != nil {
+			return nil, fmt.Errorf("notify of %s: %w", c.Key, err)
+		}
+		if was != nil && notificationKey(was) != item.Key {
+			if err := add(table.Delete(notificationKey(was), table.Any)); err != nil {
+				return nil, fmt.Errorf("move the notification of %s: %w", c.Key, err)
+			}
 		}
 	}
-	return now, nil
+	if len(ops) > 0 {
+		if err := s.write(ctx, ops...); err != nil {
+			return nil, fmt.Errorf("notify of %d changes: %w", len(changes), err)
+		}
+	}
+	return told, nil
 }
 
-// write makes one unconditional write, again where the table says so.
-func (s *Store) write(ctx context.Context, op table.Op) error {
+// write makes unconditional writes, again where the table says so.
+func (s *Store) write(ctx context.Context, ops ...table.Op) error {
 	for attempt := 0; ; attempt++ {
-		err := s.table.Write(ctx, op)
+		err := s.table.Write(ctx, ops...)
 		if err == nil || attempt == attempts || !isPassing(err) {
 			return err
 		}
@@ -97,6 +132,7 @@ func ofEntry(c *table.Change) (*Notification, *Notification, error) {
 		return nil, nil, nil // only a duplicate was counted
 	}
 	n := entryNotification(now)
+	n.Changed = now
 	if was == nil {
 		return n, nil, nil
 	}
@@ -131,6 +167,10 @@ func hearer(agent string) string {
 }
 
 func ofCase(c *table.Change) (*Notification, *Notification, error) {
+	// Most changes of cases only say that an entry came. No string can hold these bytes: its quotes would be escaped.
+	if !bytes.Contains(c.New.Body, []byte(`"acted":`)) {
+		return nil, nil, nil
+	}
 	now, was, err := decode[timeline.Case](c)
 	if err != nil {
 		return nil, nil, err
