@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/blob"
@@ -49,6 +51,8 @@ type batchWork struct {
 	p      *Pipeline
 	groups [][]item
 	byKey  map[string]int
+
+	mu     sync.Mutex // guards failed: groups are recorded side by side
 	failed map[string]error
 }
 
@@ -59,6 +63,8 @@ type item struct {
 }
 
 func (w *batchWork) fail(message string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.failed[message] == nil {
 		w.failed[message] = err
 	}
@@ -130,7 +136,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 		}
 		in.Event.Scope = ""
 		in.Rules = p.rules(&info, owner)
-		if err := p.slim(ctx, &in); err != nil {
+		if err := p.slim(ctx, &in, len(e.Body)); err != nil {
 			return err
 		}
 		w.add(item{message, in})
@@ -205,8 +211,15 @@ func hasMedia(ev msg.Event) bool {
 // largeEvent is the size, as JSON, above which an event's long texts are cut; the whole stays in the raw input.
 const largeEvent = 100 << 10
 
+// smallEnvelope is the size up to which an envelope holds no large event: an event keeps a text at most twice, and as JSON a
+// byte becomes six at most. So the usual message is not encoded only to be measured.
+const smallEnvelope = largeEvent / 12
+
 // slim makes an event fit into an item: long texts are cut where they are, and say so. The raw input holds everything.
-func (p *Pipeline) slim(ctx context.Context, in *store.Incoming) error {
+func (p *Pipeline) slim(ctx context.Context, in *store.Incoming, envelope int) error {
+	if envelope <= smallEnvelope {
+		return nil
+	}
 	body, err := json.Marshal(&in.Event)
 	if err != nil {
 		return fmt.Errorf("envelope %s: %w", in.Envelope, err)
@@ -327,11 +340,34 @@ func touches(ev *msg.Event) []string {
 	return keys
 }
 
+// sideBySide is how many groups of a batch are recorded at the same time. They touch different items, so they seldom
+// conflict, and whoever waits for the disk or the network waits together with others.
+const sideBySide = 16
+
 // record writes the groups, each in as few transactions as it fits in.
 func (w *batchWork) record(ctx context.Context) {
-	for _, group := range w.groups {
-		w.recordGroup(ctx, group)
+	var next atomic.Int64
+	var writers sync.WaitGroup
+	for range min(sideBySide, len(w.groups)) {
+		writers.Go(func() {
+			for n := next.Add(1) - 1; n < int64(len(w.groups)); n = next.Add(1) - 1 {
+				w.recordSafely(ctx, w.groups[n])
+			}
+		})
 	}
+	writers.Wait()
+}
+
+// recordSafely turns a panic into a failure of the group's messages, as it would be on the worker's own goroutine.
+func (w *batchWork) recordSafely(ctx context.Context, group []item) {
+	defer func() {
+		if r := recover(); r != nil {
+			for _, i := range group {
+				w.fail(i.message, fmt.Errorf("panic: %v at %s", r, firstFrames(debug.Stack())))
+			}
+		}
+	}()
+	w.recordGroup(ctx, group)
 }
 
 // groupSize is how many events one transaction takes: each writes up to about nine items, of a hundred.
