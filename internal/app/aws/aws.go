@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -145,6 +146,8 @@ type Options struct {
 	Notifiers []pipeline.Notifier
 	// Inspect says what a file's bytes are; only fetch needs it.
 	Inspect func(name, claimed string, body []byte) pipeline.FileFacts
+	// Rand is the source of IDs and secrets; crypto/rand when nil.
+	Rand io.Reader
 	// Key is the deployment key; read from the secrets when nil.
 	Key []byte
 }
@@ -159,6 +162,9 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	}
 	if o.Log == nil {
 		o.Log = logger(e.LogLevel)
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
 	}
 	zone, err := time.LoadLocation(e.Zone)
 	if err != nil {
@@ -186,7 +192,7 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	s.App, err = app.New(app.Deps{
 		Table: s.Table, Blobs: s.Blobs, Secrets: s.Secrets, Inbound: s.Queues["inbound"], Mails: s.Queues["mail"], Media: s.Queues["media"], Wake: s.Queues["wake"],
 		HTTP: g.Client(), Files: g.Follower(), Inspect: o.Inspect, Mailer: sesmail.New(c.SES, c.Region, e.ConfigurationSet), Push: o.Push, Notifiers: o.Notifiers,
-		Notice: notice, Key: s.Key, Now: o.Now, Rand: rand.Reader, Log: o.Log,
+		Notice: notice, Key: s.Key, Now: o.Now, Rand: o.Rand, Log: o.Log,
 		Config: pipeline.Config{BaseURL: e.BaseURL, Team: e.Team, Hours: timeline.OfficeHours(zone)},
 	})
 	if err != nil {

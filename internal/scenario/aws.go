@@ -1,0 +1,471 @@
+//go:build parts
+
+package scenario
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/aikajana/aikajana/internal/api"
+	"github.com/aikajana/aikajana/internal/app"
+	awsapp "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/public"
+	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/awslambda"
+	"github.com/aikajana/aikajana/internal/check"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/secret"
+	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
+)
+
+// Parts are the endpoints of the stand-ins.
+type Parts struct{ DynamoDB, SQS, Moto string }
+
+// NewAWS builds the AWS shape over stand-ins: the system of package app/aws, worked through its Lambda handlers with events
+// in the JSON that AWS sends.
+func (parts Parts) NewAWS(ctx context.Context, s *Stage) (World, error) {
+	w := &amazon{stage: s, parts: parts, name: "scenario-" + strings.ToLower(rand.Text()[:12]), queues: map[string]*heldQueue{}}
+	if err := w.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("build the AWS world: %w", err), w.Close())
+	}
+	return w, nil
+}
+
+// amazon is the AWS shape.
+type amazon struct {
+	stage    *Stage
+	parts    Parts
+	name     string
+	dynamoDB *dynamodb.Client
+	sqs      *sqs.Client
+	s3       *s3.Client
+	system   *awsapp.System
+	staff    *staff.Staff
+	door     http.Handler
+	queues   map[string]*heldQueue
+	stream   *streamReader
+
+	mu sync.Mutex
+	// hidden are objects that are announced but cannot be read yet.
+	hidden map[string][]byte
+}
+
+func (w *amazon) open(ctx context.Context) error {
+	w.hidden = map[string][]byte{}
+	fast := func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
+	}
+	w.dynamoDB = dynamodb.NewFromConfig(standin.Config(w.parts.DynamoDB), func(o *dynamodb.Options) {
+		o.HTTPClient, o.Retryer = &http.Client{Transport: troubledWire{}}, fast()
+	})
+	streamARN, err := dynamo.CreateTable(ctx, w.dynamoDB, w.name)
+	if err != nil {
+		return err
+	}
+	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock)
+	w.sqs = sqs.NewFromConfig(standin.Config(w.parts.SQS))
+	w.s3 = s3.NewFromConfig(standin.Config(w.parts.Moto), func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := w.s3.CreateBucket(ctx, &s3.CreateBucketInput{
+		Bucket: &w.name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: standin.Region},
+	}); err != nil {
+		return err
+	}
+	env := &awsapp.Environment{
+		Table: w.name, Bucket: w.name, SecretPath: "/" + w.name, BaseURL: BaseURL, Zone: "Europe/Helsinki", AllowPrivate: true,
+		Queues: map[string]string{}, Dead: map[string]string{},
+	}
+	for _, name := range queueNames {
+		if env.Queues[name], env.Dead[name], err = w.makeQueue(ctx, name); err != nil {
+			return err
+		}
+	}
+	clients := &awsapp.Clients{
+		DynamoDB: mortal{w.dynamoDB, w.stage.Faults}, SQS: w.sqs, S3: w.s3, Region: standin.Region,
+		SES: sesv2.NewFromConfig(standin.Config(w.stage.SES)), SSM: ssm.NewFromConfig(standin.Config(w.parts.Moto)),
+	}
+	w.system, err = awsapp.New(ctx, env, clients, awsapp.Options{
+		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Inspect: app.InspectFile,
+		Queues: func(name string, q queue.Queue) queue.Queue {
+			w.queues[name] = newHeldQueue(q, w.stage.Clock)
+			return troubledQueue{w.queues[name], name, w.stage.Faults}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return w.people()
+}
+
+// people mounts what people talk to behind API Gateway's events.
+func (w *amazon) people() error {
+	zone, err := time.LoadLocation("Europe/Helsinki")
+	if err != nil {
+		return err
+	}
+	w.staff, err = staff.New(w.system.App, staff.Options{
+		Secrets: w.system.Secrets, Blobs: w.system.Blobs, Queues: w.system.Queues, Hub: api.NewHub(), BaseURL: BaseURL, Log: w.stage.Log, Approximate: true, Cost: cheap,
+	})
+	if err != nil {
+		return err
+	}
+	pages, err := public.New(w.system.App, public.Options{
+		Key: w.stage.Key, BaseURL: BaseURL, Location: zone, Log: w.stage.Log, NewID: w.system.App.Store.NewID,
+	})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/hooks/", gateway(w.system.Hooks()))
+	mux.Handle("/api/", gateway(w.staff.API))
+	mux.Handle("/", gateway(pages))
+	w.door = mux
+	return nil
+}
+
+// visibility is SQS's own, so long that only the script's clock counts.
+const visibility = 6 * time.Hour
+
+func (w *amazon) makeQueue(ctx context.Context, name string) (url, dead string, err error) {
+	made, err := w.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(w.name + "-" + name + "-dead")})
+	if err != nil {
+		return "", "", err
+	}
+	dead = *made.QueueUrl
+	about, err := w.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &dead, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
+	})
+	if err != nil {
+		return "", "", err
+	}
+	made, err = w.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(w.name + "-" + name), Attributes: map[string]string{
+		string(sqstypes.QueueAttributeNameVisibilityTimeout): fmt.Sprint(int(visibility.Seconds())),
+		string(sqstypes.QueueAttributeNameRedrivePolicy): fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`,
+			about.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], queue.MaxAttempts),
+	}})
+	if err != nil {
+		return "", "", err
+	}
+	return *made.QueueUrl, dead, nil
+}
+
+// App implements World.
+func (w *amazon) App() *app.App { return w.system.App }
+
+// Staff implements World.
+func (w *amazon) Staff() *staff.Staff { return w.staff }
+
+// Secrets implements World.
+func (w *amazon) Secrets() secret.Store { return w.system.Secrets }
+
+// Door implements World.
+func (w *amazon) Door() http.Handler { return w.door }
+
+// Queue implements World.
+func (w *amazon) Queue(name string) queue.Queue { return w.queues[name] }
+
+// Handle implements World: a batch goes to the function as the event source mapping hands it over.
+func (w *amazon) Handle(ctx context.Context, name string, batch []queue.Message) ([]string, error) {
+	p := w.system.Pipeline
+	handler := awslambda.SQS(map[string]queue.Handler{"inbound": p.Process, "mail": p.Mail, "media": p.Fetch, "wake": p.Deliver}[name])
+	event, err := sqsEvent(name, batch)
+	if err != nil {
+		return nil, err
+	}
+	response, err := handler(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	var failed []string
+	for _, f := range response.BatchItemFailures {
+		failed = append(failed, f.ItemIdentifier)
+	}
+	return failed, nil
+}
+
+// React implements World: records of the stream go to the function shard by shard.
+func (w *amazon) React(ctx context.Context) (int, error) {
+	event, err := w.stream.next(ctx)
+	if err != nil || event == nil {
+		return 0, err
+	}
+	if _, err := awslambda.Changes(w.system.Pipeline.React)(ctx, *event); err != nil {
+		return 0, err
+	}
+	w.stream.done()
+	return len(event.Records), nil
+}
+
+// Tick implements World.
+func (w *amazon) Tick(ctx context.Context) error {
+	event, err := through[events.CloudWatchEvent](map[string]any{
+		"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
+		"time": w.stage.Clock.Time().Format(time.RFC3339), "region": standin.Region, "detail": map[string]any{},
+		"resources": []string{"arn:aws:events:" + standin.Region + ":123456789012:rule/tick"},
+	})
+	if err != nil {
+		return err
+	}
+	return awslambda.Schedule(w.system.Pipeline.Tick)(ctx, event)
+}
+
+// Moved implements World.
+func (w *amazon) Moved(ctx context.Context) error {
+	w.mu.Lock()
+	hidden := w.hidden
+	w.hidden = map[string][]byte{}
+	w.mu.Unlock()
+	for key, raw := range hidden { // what could not be read yet can be read now
+		if err := w.put(ctx, key, raw); err != nil {
+			return err
+		}
+	}
+	for _, name := range queueNames {
+		if err := w.queues[name].moved(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Redriven implements World.
+func (w *amazon) Redriven(ctx context.Context, name string) error {
+	for {
+		d, err := w.queues[name].Depth(ctx)
+		if err != nil || d.Dead == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond): // SQS moves by itself and tells nobody when it is through
+		}
+	}
+}
+
+// Check implements World.
+func (w *amazon) Check(ctx context.Context) ([]string, error) {
+	r, err := check.Run(ctx, check.Input{Table: w.system.Table})
+	if err != nil {
+		return nil, err
+	}
+	return r.Problems, nil
+}
+
+// Close implements World.
+func (w *amazon) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err := w.dynamoDB.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &w.name})
+	return err
+}
+
+// mortal is DynamoDB for a worker that may be killed between two calls; the rest of the trouble is on the wire.
+type mortal struct {
+	dynamo.API
+	faults *Faults
+}
+
+type troubleKey struct{}
+
+// trouble is what is to become of one call on the wire.
+type trouble struct{ refuse, lose bool }
+
+func (m mortal) write(ctx context.Context, do func(context.Context) error) error {
+	refuse, lose, after := m.faults.beforeWrite(ctx)
+	err := do(context.WithValue(ctx, troubleKey{}, &trouble{refuse, lose}))
+	if err == nil {
+		after()
+	}
+	return err
+}
+
+// PutItem implements dynamo.API.
+func (m mortal) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.PutItemOutput, err error) {
+	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.PutItem(ctx, in, o...); return err })
+	return out, err
+}
+
+// DeleteItem implements dynamo.API.
+func (m mortal) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.DeleteItemOutput, err error) {
+	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.DeleteItem(ctx, in, o...); return err })
+	return out, err
+}
+
+// TransactWriteItems implements dynamo.API.
+func (m mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {
+	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.TransactWriteItems(ctx, in, o...); return err })
+	return out, err
+}
+
+// troubledWire throttles requests, and loses the answers of requests that landed; the SDK meets both as it does on AWS.
+type troubledWire struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (troubledWire) RoundTrip(r *http.Request) (*http.Response, error) {
+	t, _ := r.Context().Value(troubleKey{}).(*trouble)
+	if t != nil && t.refuse {
+		return &http.Response{
+			StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Request: r, ProtoMajor: 1, ProtoMinor: 1,
+			Body: io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`)),
+		}, nil
+	}
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || t == nil || !t.lose {
+		return response, err
+	}
+	t.lose = false
+	_, _ = io.Copy(io.Discard, response.Body) // it has landed; nobody hears of it
+	_ = response.Body.Close()
+	return nil, errors.New("connection reset by peer")
+}
+
+// heldQueue is SQS whose delays and visibility go by the script's clock: what is delayed is held back here, and what was
+// received and not deleted is made visible again here. SentAt is when the script's clock first saw it.
+type heldQueue struct {
+	queue.Queue
+	clock *Clock
+
+	mu      sync.Mutex
+	delayed []held
+	flying  map[string]flight
+	sent    map[string]time.Time
+	order   map[string]int
+}
+
+type held struct {
+	out queue.Outgoing
+	at  time.Time
+}
+
+type flight struct {
+	m     queue.Message
+	until time.Time
+}
+
+func newHeldQueue(q queue.Queue, clock *Clock) *heldQueue {
+	return &heldQueue{Queue: q, clock: clock, flying: map[string]flight{}, sent: map[string]time.Time{}, order: map[string]int{}}
+}
+
+var _ queue.Queue = (*heldQueue)(nil)
+
+// Send implements queue.Queue.
+func (q *heldQueue) Send(ctx context.Context, out ...queue.Outgoing) error {
+	if err := queue.Validate(out); err != nil {
+		return err
+	}
+	var now []queue.Outgoing
+	q.mu.Lock()
+	for _, o := range out {
+		if o.Delay > 0 {
+			// SQS rounds delays up to whole seconds, and nothing less would tell a difference between the worlds.
+			q.delayed = append(q.delayed, held{queue.Outgoing{Body: o.Body, Group: o.Group}, q.clock.Time().Add(o.Delay)})
+			continue
+		}
+		now = append(now, o)
+	}
+	q.mu.Unlock()
+	for _, o := range now { // one by one, so that their order can be told
+		if err := q.Queue.Send(ctx, o); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond) // SQS tells the order of two messages by milliseconds only
+	}
+	return nil
+}
+
+// Receive implements queue.Queue.
+func (q *heldQueue) Receive(ctx context.Context, most int, _ time.Duration) ([]queue.Message, error) {
+	got, err := q.Queue.Receive(ctx, most, 0)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	slices.SortStableFunc(got, func(a, b queue.Message) int { return int(a.SentAt - b.SentAt) })
+	for i := range got {
+		m := &got[i]
+		if _, seen := q.sent[m.ID]; !seen {
+			q.sent[m.ID] = q.clock.Time()
+		}
+		m.SentAt = at(q.sent[m.ID])
+		q.flying[m.Handle] = flight{*m, q.clock.Time().Add(180 * time.Second)}
+	}
+	return got, err
+}
+
+// Ack implements queue.Queue.
+func (q *heldQueue) Ack(ctx context.Context, ms ...queue.Message) error {
+	q.mu.Lock()
+	for _, m := range ms {
+		delete(q.flying, m.Handle)
+	}
+	q.mu.Unlock()
+	return q.Queue.Ack(ctx, ms...)
+}
+
+// moved lets through what is due by the script's clock.
+func (q *heldQueue) moved(ctx context.Context) error {
+	now := q.clock.Time()
+	q.mu.Lock()
+	var send []held
+	q.delayed = slices.DeleteFunc(q.delayed, func(h held) bool {
+		if h.at.After(now) {
+			return false
+		}
+		send = append(send, h)
+		return true
+	})
+	var back []queue.Message
+	for handle, f := range q.flying {
+		if !f.until.After(now) {
+			back = append(back, f.m)
+			delete(q.flying, handle)
+		}
+	}
+	q.mu.Unlock()
+	slices.SortStableFunc(send, func(a, b held) int { return a.at.Compare(b.at) })
+	for _, h := range send {
+		if err := q.Send(ctx, h.out); err != nil {
+			return err
+		}
+	}
+	for _, m := range back {
+		if err := q.Queue.Release(ctx, m, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// through makes a Lambda event the way AWS does: as JSON.
+func through[E any](v any) (event E, err error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return event, err
+	}
+	return event, json.Unmarshal(text, &event)
+}
+
+func jsonText(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
+}

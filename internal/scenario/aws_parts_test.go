@@ -1,0 +1,33 @@
+//go:build parts
+
+package scenario_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/aikajana/aikajana/internal/scenario"
+	"github.com/aikajana/aikajana/internal/standin"
+)
+
+func parts(t testing.TB) scenario.Parts {
+	t.Helper()
+	return scenario.Parts{DynamoDB: standin.DynamoDB(t), SQS: standin.SQS(t), Moto: standin.Moto(t)}
+}
+
+func TestEveryStoryIsToldByTheAWSWorldInTheSameBytes(t *testing.T) {
+	t.Parallel()
+	on := parts(t)
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := read(t, name)
+			dump := play(t, s, on.NewAWS)
+			want, err := os.ReadFile("scripts/" + name + ".golden")
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, name, dump, string(want))
+		})
+	}
+}

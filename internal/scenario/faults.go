@@ -1,0 +1,133 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/table"
+)
+
+// Faults stand between the program and what it stands on. Safe for concurrent use; the zero value is fair weather.
+type Faults struct {
+	mu sync.Mutex
+	// refuseUntil is until when the table refuses every write.
+	refuseUntil time.Time
+	// lose is how many writes land without an answer.
+	lose int
+	// queueLose is how many sends land without an answer, by queue.
+	queueLose map[string]int
+	// crash ends a worker before or after one of its writes.
+	crashIn     string
+	crashBefore bool
+	crashAt     int
+	clock       *Clock
+}
+
+// crashed is what a worker that ends in the middle panics with.
+type crashed struct{ where string }
+
+// Error says which worker it was.
+func (c crashed) Error() string { return "the " + c.where + " was killed here, as the script says" }
+
+// place is where the program is at work, for the faults that meet one worker only.
+type place struct{}
+
+func in(ctx context.Context, where string) context.Context {
+	return context.WithValue(ctx, place{}, where)
+}
+
+// beforeWrite says what is to become of a write: refused, or landing without an answer. It panics where the script has the
+// worker killed; after does so for a death after the write.
+func (f *Faults) beforeWrite(ctx context.Context) (refuse, lose bool, after func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	after = func() {}
+	where, _ := ctx.Value(place{}).(string)
+	if where == "" {
+		return false, false, after // the test's own hands
+	}
+	if f.crashIn == where && f.crashAt > 0 {
+		if f.crashAt--; f.crashAt == 0 {
+			f.crashIn = ""
+			if f.crashBefore {
+				panic(crashed{where})
+			}
+			after = func() { panic(crashed{where}) }
+		}
+	}
+	if f.clock.Time().Before(f.refuseUntil) {
+		return true, false, after
+	}
+	if f.lose > 0 {
+		f.lose--
+		return false, true, after
+	}
+	return false, false, after
+}
+
+func (f *Faults) sendLost(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.queueLose[name] == 0 {
+		return false
+	}
+	f.queueLose[name]--
+	return true
+}
+
+func (f *Faults) change(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
+// troubledTable is the embedded table behind the faults.
+type troubledTable struct {
+	table.Table
+	faults *Faults
+}
+
+// Write fails as the script says.
+func (t troubledTable) Write(ctx context.Context, ops ...table.Op) error {
+	refuse, lose, after := t.faults.beforeWrite(ctx)
+	if refuse {
+		return table.ErrBusy
+	}
+	err := t.Table.Write(ctx, ops...)
+	if err == nil && lose {
+		return table.ErrLost
+	}
+	after()
+	return err
+}
+
+// Scan reads past the faults.
+func (t troubledTable) Scan(ctx context.Context, from table.Key, limit int) ([]table.Item, error) {
+	s, ok := t.Table.(table.Scanner)
+	if !ok {
+		return nil, errors.New("this table cannot be read whole")
+	}
+	return s.Scan(ctx, from, limit)
+}
+
+// troubledQueue is a queue whose answers get lost.
+type troubledQueue struct {
+	queue.Queue
+	name   string
+	faults *Faults
+}
+
+// Send may land and say that it did not.
+func (q troubledQueue) Send(ctx context.Context, out ...queue.Outgoing) error {
+	if err := q.Queue.Send(ctx, out...); err != nil {
+		return err
+	}
+	if q.faults.sendLost(q.name) {
+		return fault.RetryAfter(time.Second, "lost", "no answer came from queue %s", q.name)
+	}
+	return nil
+}

@@ -1,0 +1,354 @@
+package scenario
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/pipeline"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
+)
+
+// action plays one statement.
+type action func(ctx context.Context, p *Play) error
+
+// Play is one script on its way through one world.
+type Play struct {
+	world   World
+	clock   *Clock
+	faults  *Faults
+	outside *outside
+
+	// people are the addresses of customers by name, as "kind:value".
+	people map[string]string
+	names  []string
+	// staff are cookies by user.
+	staff map[string]string
+	// again repeats the last delivery of a channel's account.
+	again map[string]action
+	// merges are the merges by the name of their first customer.
+	merges map[string]string
+	line   int
+
+	held    bool
+	workers int
+	twice   map[string]bool
+	reverse map[string]bool
+}
+
+// Result is what a played script comes to.
+type Result struct {
+	// Dump is the canonical text of everything that was asked to be the same in every world.
+	Dump string
+	// Failures are expectations that were not met, each with its line; Problems what the check found.
+	Failures, Problems []string
+}
+
+// Start is when a story begins that does not say.
+var Start = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC) // a Monday, 10:00 in Helsinki
+
+// Run plays a script through a world that build makes. An error means that it could not be played to the end.
+func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context, *Stage) (World, error)) (r *Result, err error) {
+	stage.Clock = NewClock(Start)
+	stage.Faults = &Faults{clock: stage.Clock, queueLose: map[string]int{}}
+	out := newOutside(stage.Clock)
+	defer out.close()
+	stage.Mailer, stage.SES = out.mail, out.ses.URL
+	world, err := build(ctx, &stage)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, world.Close()) }()
+	p := &Play{
+		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
+		again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
+	}
+	ctx = context.WithValue(ctx, doorKey{}, world.Door())
+	out.passed = p.overtake(ctx)
+	if err := p.connect(ctx); err != nil {
+		return nil, fmt.Errorf("%s: connect the accounts: %w", s.Name, err)
+	}
+	r = &Result{}
+	for i := range s.steps {
+		err := p.play(ctx, &s.steps[i])
+		var unmet *unmet
+		switch {
+		case errors.As(err, &unmet):
+			r.Failures = append(r.Failures, fmt.Sprintf("%s.txt:%d: %v", s.Name, s.steps[i].line, err))
+		case err != nil:
+			return nil, fmt.Errorf("%s.txt:%d: %s: %w", s.Name, s.steps[i].line, s.steps[i].text, err)
+		}
+	}
+	if r.Problems, err = world.Check(ctx); err != nil {
+		return nil, fmt.Errorf("%s: check: %w", s.Name, err)
+	}
+	r.Dump, err = p.dump(ctx)
+	return r, err
+}
+
+func (p *Play) play(ctx context.Context, s *step) error {
+	p.line = s.line
+	p.clock.pass(time.Millisecond)
+	if s.after > 0 {
+		if err := p.pass(ctx, s.after); err != nil {
+			return err
+		}
+	}
+	if err := s.do(ctx, p); err != nil {
+		return err
+	}
+	if p.held {
+		return nil
+	}
+	return p.settle(ctx)
+}
+
+// pass lets time go by; what becomes due on the way is done when it is due, to the second.
+func (p *Play) pass(ctx context.Context, d time.Duration) error {
+	until := p.clock.Time().Add(d)
+	for _, stop := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 3 * time.Minute, 10 * time.Minute} {
+		if stop < d {
+			p.clock.set(until.Add(stop - d))
+			if err := p.moved(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	p.clock.set(until)
+	return p.moved(ctx)
+}
+
+func (p *Play) moved(ctx context.Context) error {
+	if err := p.world.Moved(ctx); err != nil {
+		return err
+	}
+	if p.held {
+		return nil
+	}
+	return p.settle(ctx)
+}
+
+// rounds is how often everything is gone through before the program is said never to come to rest.
+const rounds = 200
+
+// settle works until nothing is left to do now (I9).
+func (p *Play) settle(ctx context.Context) error {
+	for range rounds {
+		did := 0
+		for _, name := range queueNames {
+			n, err := p.work(ctx, name)
+			if err != nil {
+				return err
+			}
+			did += n
+		}
+		n, err := p.follow(ctx)
+		if err != nil {
+			return err
+		}
+		if did+n == 0 {
+			return nil
+		}
+	}
+	return errors.New("the queues do not drain")
+}
+
+// batchSize is the most that Lambda gives a worker at once, see the template.
+const batchSize = 10
+
+// work empties a queue once: it takes what is there, in the order in which it was sent, and gives it to the workers.
+func (p *Play) work(ctx context.Context, name string) (int, error) {
+	q := p.world.Queue(name)
+	var all []queue.Message
+	for {
+		got, err := q.Receive(ctx, batchSize, 0)
+		if err != nil {
+			return 0, err
+		}
+		if len(got) == 0 {
+			break
+		}
+		all = append(all, got...)
+	}
+	if len(all) == 0 {
+		return 0, nil
+	}
+	slices.SortStableFunc(all, func(a, b queue.Message) int {
+		return cmp.Or(cmp.Compare(a.SentAt, b.SentAt), cmp.Compare(a.Attempt, b.Attempt))
+	})
+	if p.reverse[name] {
+		p.reverse[name] = false
+		slices.Reverse(all)
+	}
+	if p.twice[name] {
+		p.twice[name] = false
+		all = append(all, all...)
+	}
+	size := batchSize
+	if name == "mail" || name == "media" {
+		size = 1
+	}
+	batches := slices.Collect(slices.Chunk(all, size))
+	if p.workers > 1 { // each message to a worker of its own, all at once
+		batches = slices.Collect(slices.Chunk(all, 1))
+	}
+	for crew := range slices.Chunk(batches, p.workers) {
+		if err := p.together(ctx, name, crew); err != nil {
+			return 0, err
+		}
+	}
+	return len(all), nil
+}
+
+// together has several workers work at the same time, a batch each.
+func (p *Play) together(ctx context.Context, name string, batches [][]queue.Message) error {
+	var wait sync.WaitGroup
+	errs := make([]error, len(batches))
+	for i, batch := range batches {
+		wait.Go(func() { errs[i] = p.batch(ctx, name, batch) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+func (p *Play) batch(ctx context.Context, name string, batch []queue.Message) error {
+	failed, err := p.handle(ctx, name, batch)
+	var dead crashed
+	if errors.As(err, &dead) {
+		return nil // what it held comes again when its visibility ends
+	}
+	if err != nil {
+		return err
+	}
+	var done []queue.Message
+	for _, m := range batch {
+		if !slices.Contains(failed, m.ID) {
+			done = append(done, m)
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	return p.world.Queue(name).Ack(ctx, done...)
+}
+
+// handle calls the worker; one that is killed is an error of type crashed.
+func (p *Play) handle(ctx context.Context, name string, batch []queue.Message) (failed []string, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			dead, ok := v.(crashed)
+			if !ok {
+				panic(v)
+			}
+			err = dead
+		}
+	}()
+	return p.world.Handle(in(ctx, "worker"), name, batch)
+}
+
+// follow follows the changes up once. A follower that is killed, or that fails, sees the same changes again.
+func (p *Play) follow(ctx context.Context) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			if _, ok := v.(crashed); !ok {
+				panic(v)
+			}
+			n, err = 1, nil
+		}
+	}()
+	n, err = p.world.React(in(ctx, "react"))
+	if err != nil && p.clock.Time().Before(p.faults.refusing()) {
+		return 0, nil // the stream waits until the table takes writes again
+	}
+	return n, err
+}
+
+func (f *Faults) refusing() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refuseUntil
+}
+
+// overtake posts a receipt and has it worked on, while the provider has not answered yet.
+func (p *Play) overtake(ctx context.Context) func(context.Context) error {
+	return func(from context.Context) error {
+		update, ok := from.Value(overtaking{}).(fake.Update)
+		if !ok {
+			return errors.New("there is no receipt to post")
+		}
+		if err := wanted(http.StatusOK)(p.outside.whatsapp.Post(ctx, update)); err != nil {
+			return err
+		}
+		_, err := p.work(ctx, "inbound")
+		return err
+	}
+}
+
+// wanted turns an HTTP status that was not expected into an error.
+func wanted(status int) func(int, error) error {
+	return func(got int, err error) error {
+		if err != nil {
+			return err
+		}
+		if got != status {
+			return fmt.Errorf("it was answered with %d, not %d", got, status)
+		}
+		return nil
+	}
+}
+
+// connect gives the desk one account of each channel.
+func (p *Play) connect(ctx context.Context) error {
+	for _, a := range []store.Connected{
+		{Channel: "whatsapp", Account: "main", Settings: map[string]string{"phone_number_id": phoneNumber, "api_base": p.outside.graph.URL}},
+		{Channel: "email", Account: "main", Settings: map[string]string{"address": mailAddress}},
+		{Channel: "form", Account: "main"},
+		{Channel: "webhook", Account: "main"},
+	} {
+		a.Team = "support"
+		if err := p.connectAccount(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Play) connectAccount(ctx context.Context, a store.Connected) error {
+	secrets := map[string]map[string]string{
+		"whatsapp": {"app_secret": appSecret, "verify_token": verifyToken, "access_token": accessToken},
+		"webhook":  {"signing_secret": hookSecret},
+	}[a.Channel]
+	for name, value := range secrets {
+		if err := p.world.Secrets().Put(ctx, pipeline.SecretName(a.Channel, a.Account, name), []string{value}); err != nil {
+			return err
+		}
+		a.Secrets = append(a.Secrets, name)
+	}
+	slices.Sort(a.Secrets)
+	if err := p.world.App().Store.PutAccount(ctx, a); err != nil {
+		return err
+	}
+	p.world.App().Pipeline.ForgetAccounts()
+	return nil
+}
+
+// meet remembers a customer's address by the name that the script gives them.
+func (p *Play) meet(name, kind, value string) {
+	if name == "" || value == "" {
+		return
+	}
+	if p.people[name] == "" {
+		p.names = append(p.names, name)
+		p.people[name] = kind + ":" + value
+	}
+}
+
+func at(t time.Time) msg.Time { return msg.TimeOf(t) }

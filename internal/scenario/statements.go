@@ -1,0 +1,241 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
+)
+
+// forms are all statements that a script may make. Earlier ones win.
+var forms = []form{
+	{words: "clock TIME", compile: compileClock},
+	{words: "wait TIME", compile: compileWait},
+	{words: "hold", compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
+	{words: "go", compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
+	{words: "go with WORKERS workers", compile: compileWorkers},
+	{words: "tick", compile: simple(func(ctx context.Context, p *Play) error { return p.world.Tick(in(ctx, "tick")) })},
+
+	{words: "account CHANNEL NAME", named: "…", compile: compileAccount},
+	{words: "disconnect CHANNEL NAME", compile: compileDisconnect},
+
+	{words: "whatsapp ACCOUNT <- again", named: "answered", compile: compileAgain("whatsapp")},
+	{words: "email ACCOUNT <- again", compile: compileAgain("email")},
+	{words: "form ACCOUNT <- again", named: "answered", compile: compileAgain("form")},
+	{words: "webhook ACCOUNT <- again", named: "answered", compile: compileAgain("webhook")},
+	{words: "whatsapp ACCOUNT <- garbage", named: "answered signature", text: true, compile: compileGarbage},
+	{words: "whatsapp ACCOUNT <- batch", named: "answered signature", block: true, compile: compileWhatsAppBatch},
+	{words: "whatsapp ACCOUNT <- KIND", named: whatsappNamed, text: true, compile: compileWhatsApp},
+	{words: "email ACCOUNT <- mail", named: mailNamed, text: true, compile: compileMail},
+	{words: "email ACCOUNT <- bounce", named: "of action status id", compile: compileBounce},
+	{words: "form ACCOUNT <- submission", named: "name email phone subject id answered", text: true, compile: compileSubmission},
+	{words: "webhook ACCOUNT <- batch", named: "id answered", block: true, compile: compileHookBatch},
+	{words: "webhook ACCOUNT <- KIND", named: "id from kind name thread subject signature answered type", text: true, compile: compileHook},
+	{words: "ses sets up", compile: simple(setUpSES)},
+
+	{words: "whatsapp main says STATE", named: "of code tag", compile: compileStatus},
+	{words: "whatsapp main answers late, receipt STATE first", compile: compileReceiptFirst},
+	{words: "whatsapp main refuses COUNT times", named: "status code", compile: compileRefuse},
+	{words: "whatsapp main accepts and vanishes", compile: simple(next(fake.AcceptAndVanish()))},
+	{words: "whatsapp main drops the call", compile: simple(next(fake.Drop()))},
+	{words: "mailer TROUBLE next", compile: compileMailer},
+	{words: "media ID fails COUNT times", compile: compileMediaFails},
+	{words: "media ID is gone", compile: compileMediaGone},
+
+	{words: "ROLE NAME answers PERSON", named: "by quote answered", text: true, compile: compileAnswer},
+	{words: "ROLE NAME notes PERSON", text: true, compile: compileNote},
+	{words: "ROLE NAME snoozes PERSON for TIME", compile: compileSnooze},
+	{words: "ROLE NAME gives PERSON to AGENT", named: "answered", compile: compileGive},
+	{words: "ROLE NAME decides PERSON DECISION", named: "answered", compile: compileDecide},
+	{words: "ROLE NAME merges PERSON with OTHER", named: "answered", compile: compileMerge},
+	{words: "ROLE NAME unmerges PERSON", compile: compileUnmerge},
+	{words: "ROLE NAME erases PERSON", compile: compileErase},
+	{words: "ROLE NAME replays quarantine", named: "answered", compile: compileReplay},
+	{words: "ROLE NAME repeats effects", named: "since", compile: compileRepeat},
+	{words: "ROLE NAME redrives QUEUE", compile: compileRedrive},
+	{words: "expect timeline PERSON", block: true, compile: compileExpect("timeline")},
+	{words: "expect cases PERSON", block: true, compile: compileExpect("cases")},
+	{words: "expect person PERSON", block: true, compile: compileExpect("person")},
+	{words: "expect nobody PERSON", compile: compileExpect("nobody")},
+	{words: "expect work list", block: true, compile: compileExpect("work list")},
+	{words: "expect notifications", block: true, compile: compileExpect("notifications")},
+	{words: "expect quarantine", block: true, compile: compileExpect("quarantine")},
+	{words: "expect dead QUEUE COUNT", compile: compileDead},
+	{words: "expect sent", block: true, compile: compileExpect("sent")},
+	{words: "expect mail", block: true, compile: compileExpect("mail")},
+	{words: "expect ledger CHANNEL", named: "received stored duplicate quarantined pending dead", compile: compileLedger},
+	{words: "table refuses writes for TIME", compile: compileTableRefuses},
+	{words: "table loses COUNT answers", compile: compileTableLoses},
+	{words: "queue NAME loses COUNT answers", compile: compileQueueLoses},
+	{words: "queue NAME delivers twice", compile: compileTwice},
+	{words: "queue NAME delivers in reverse", compile: compileReverse},
+	{words: "queue NAME gets garbage", text: true, compile: compileQueueGarbage},
+	{words: "WHO crashes WHEN write COUNT", compile: compileCrash},
+	{words: "ROLE NAME VERB PERSON", named: "answered", compile: compileVerb},
+}
+
+func simple(do action) func(*args) (action, error) {
+	return func(*args) (action, error) { return do, nil }
+}
+
+func compileClock(a *args) (action, error) {
+	t, err := time.Parse(time.RFC3339, a.at["TIME"])
+	if err != nil {
+		return nil, fmt.Errorf("%q is no time like 2026-11-22T08:00:00Z", a.at["TIME"])
+	}
+	return func(ctx context.Context, p *Play) error {
+		p.clock.set(t)
+		return p.world.Moved(ctx)
+	}, nil
+}
+
+func compileWait(a *args) (action, error) {
+	d, err := a.duration("TIME", "")
+	return func(ctx context.Context, p *Play) error { return p.pass(ctx, d) }, err
+}
+
+func compileWorkers(a *args) (action, error) {
+	n, err := strconv.Atoi(a.at["WORKERS"])
+	if err != nil || n < 1 || n > 50 {
+		return nil, fmt.Errorf("%q is no number of workers", a.at["WORKERS"])
+	}
+	return func(ctx context.Context, p *Play) error {
+		p.held, p.workers = false, n
+		defer func() { p.workers = 1 }()
+		return p.settle(ctx)
+	}, nil
+}
+
+func compileAccount(a *args) (action, error) {
+	return func(ctx context.Context, p *Play) error {
+		settings := map[string]string{}
+		team := "support"
+		for name, value := range a.named {
+			if name == "team" {
+				team = value
+				continue
+			}
+			settings[name] = value
+		}
+		switch a.at["CHANNEL"] {
+		case "whatsapp":
+			settings["api_base"] = p.outside.graph.URL
+			if settings["phone_number_id"] == "" {
+				settings["phone_number_id"] = phoneNumber
+			}
+		case "email":
+			if settings["address"] == "" {
+				settings["address"] = mailAddress
+			}
+		}
+		return p.connectAccount(ctx, store.Connected{Channel: a.at["CHANNEL"], Account: a.at["NAME"], Team: team, Settings: settings})
+	}, nil
+}
+
+func compileDisconnect(a *args) (action, error) {
+	return func(ctx context.Context, p *Play) error {
+		err := p.world.App().Store.DeleteAccount(ctx, a.at["CHANNEL"], a.at["NAME"])
+		p.world.App().Pipeline.ForgetAccounts()
+		return err
+	}, nil
+}
+
+func compileAgain(channel string) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		return func(ctx context.Context, p *Play) error {
+			last := p.again[channel+"/"+a.at["ACCOUNT"]]
+			if last == nil {
+				return errors.New("nothing came there yet")
+			}
+			return last(ctx, p)
+		}, nil
+	}
+}
+
+// Faults.
+
+func compileTableRefuses(a *args) (action, error) {
+	d, err := a.duration("TIME", "")
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.refuseUntil = p.clock.Time().Add(d) })
+		return nil
+	}, err
+}
+
+func compileTableLoses(a *args) (action, error) {
+	n, err := a.count("COUNT")
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.lose = n })
+		return nil
+	}, err
+}
+
+func compileQueueLoses(a *args) (action, error) {
+	n, err := a.count("COUNT")
+	if err == nil {
+		err = knownQueue(a.at["NAME"])
+	}
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.queueLose[a.at["NAME"]] = n })
+		return nil
+	}, err
+}
+
+func compileTwice(a *args) (action, error) {
+	return func(_ context.Context, p *Play) error { p.twice[a.at["NAME"]] = true; return nil }, knownQueue(a.at["NAME"])
+}
+
+func compileReverse(a *args) (action, error) {
+	return func(_ context.Context, p *Play) error { p.reverse[a.at["NAME"]] = true; return nil }, knownQueue(a.at["NAME"])
+}
+
+func compileQueueGarbage(a *args) (action, error) {
+	return func(ctx context.Context, p *Play) error {
+		return p.world.Queue(a.at["NAME"]).Send(ctx, queue.Outgoing{Body: []byte(a.text), Group: "whatsapp/main"})
+	}, knownQueue(a.at["NAME"])
+}
+
+func knownQueue(name string) error {
+	if !slices.Contains(queueNames, name) {
+		return fmt.Errorf("there is no queue %q; there are %v", name, queueNames)
+	}
+	return nil
+}
+
+func compileCrash(a *args) (action, error) {
+	n, err := a.count("COUNT")
+	who, when := a.at["WHO"], a.at["WHEN"]
+	switch {
+	case err != nil:
+		return nil, err
+	case who != "worker" && who != "react" || when != "before" && when != "after":
+		return nil, errors.New(`write "worker crashes before write 1"; it may be worker or react, before or after`)
+	}
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.crashIn, p.faults.crashBefore, p.faults.crashAt = who, when == "before", n })
+		return nil
+	}, nil
+}
+
+func compileDead(a *args) (action, error) {
+	n, err := strconv.Atoi(a.at["COUNT"])
+	if err != nil {
+		return nil, fmt.Errorf("%q is no number", a.at["COUNT"])
+	}
+	return func(ctx context.Context, p *Play) error {
+		d, err := p.world.Queue(a.at["QUEUE"]).Depth(ctx)
+		if err != nil {
+			return err
+		}
+		if d.Dead != int64(n) {
+			return &unmet{fmt.Sprintf("%d dead letters in %s, not %d", d.Dead, a.at["QUEUE"], n)}
+		}
+		return nil
+	}, knownQueue(a.at["QUEUE"])
+}
