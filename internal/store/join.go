@@ -188,6 +188,13 @@ func (u *unit) enter(who *person, c *caseRecord, e *entryRecord) (*caseRecord, e
 	if e.Automatic && c.State == timeline.CaseSolved {
 		return c, nil
 	}
+	if c.State == timeline.CaseSolved && c.Agent != "" { // closing took it off the agent's desk
+		agent := c.Agent
+		c.Agent = ""
+		if err := u.assign(c, agent); err != nil {
+			return nil, err
+		}
+	}
 	if who.Opens(timeline.ConversationOf(&e.Event), c.Case.Case, c.Opened) {
 		u.save(who.key, who.customerRecord)
 	}

@@ -501,6 +501,27 @@ func TestFault07_AnUnknownReplyTokenIsRefused(t *testing.T) {
 	}
 }
 
+func TestAReopenedCaseIsBackOnItsAgentsDesk(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	first := d.one(d.mail("m1", "maija@x.example", "a@x"))
+	solved, aino := timeline.CaseSolved, "aino"
+	if _, err := d.Change(ctx, first.Case, store.Patch{Agent: &aino}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Change(ctx, first.Case, store.Patch{State: &solved}); err != nil {
+		t.Fatal(err)
+	}
+	if mine, _, err := d.WorkList(ctx, store.WorkQuery{Agent: aino}); err != nil || len(mine) != 0 {
+		t.Errorf("a solved case is on the desk: %v, %v", mine, err)
+	}
+	d.one(d.mail("m2", "maija@x.example", "b@x", "a@x"))
+	if mine, _, err := d.WorkList(ctx, store.WorkQuery{Agent: aino}); err != nil || len(mine) != 1 {
+		t.Errorf("the reopened case is not on the desk: %v, %v", mine, err)
+	}
+}
+
 func TestAnAnswerReopensWithinSevenDaysAndLaterOpensALinkedCase(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
