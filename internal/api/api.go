@@ -82,6 +82,8 @@ type Deps struct {
 type Config struct {
 	// BaseURL is where the outside reaches this deployment, without a slash at the end.
 	BaseURL string
+	// SocketURL is where sockets are opened, when that is not /socket below BaseURL: on AWS, where they have a name of their own.
+	SocketURL string
 	// Team is who gets cases of accounts that name no team, and users that are made without one.
 	Team string
 	// Limits bound how often one may ask; zero values mean DefaultLimits.
@@ -110,6 +112,9 @@ func New(d Deps) (*API, error) {
 	}
 	if d.Config.Team == "" {
 		d.Config.Team = "support"
+	}
+	if d.Config.SocketURL == "" {
+		d.Config.SocketURL = "/socket"
 	}
 	d.Config.Limits = d.Config.Limits.orDefault()
 	a := &API{Deps: d}

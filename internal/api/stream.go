@@ -24,7 +24,7 @@ func (h handlers) SocketTicket(ctx context.Context, _ SocketTicketRequestObject)
 		return nil, err
 	}
 	return SocketTicket201JSONResponse{
-		Ticket: secret, ExpiresAt: expires, Url: "/socket?ticket=" + url.QueryEscape(secret), Cursor: *hideCursor(store.CursorAt(h.Store.Now())),
+		Ticket: secret, ExpiresAt: expires, Url: h.Config.SocketURL + "?ticket=" + url.QueryEscape(secret), Cursor: *hideCursor(store.CursorAt(h.Store.Now())),
 	}, nil
 }
 

@@ -52,6 +52,8 @@ type Environment struct {
 	LogLevel         string
 	// SocketEndpoint is where the management API of the WebSocket API is ("https://id.execute-api.region.amazonaws.com/stage").
 	SocketEndpoint string
+	// SocketURL is where staff sockets are opened ("wss://id.execute-api.region.amazonaws.com/stage").
+	SocketURL string
 }
 
 // QueueNames are the queues, by the names that the template knows them by.
@@ -63,7 +65,7 @@ func ReadEnvironment(get func(string) string) (*Environment, error) {
 		Table: get("AIKAJANA_TABLE"), Bucket: get("AIKAJANA_BUCKET"), SecretPath: get("AIKAJANA_SECRET_PATH"), BaseURL: get("AIKAJANA_BASE_URL"),
 		Team: get("AIKAJANA_TEAM"), ConfigurationSet: get("AIKAJANA_CONFIGURATION_SET"), Zone: get("AIKAJANA_TIME_ZONE"),
 		AllowPrivate: get("AIKAJANA_ALLOW_PRIVATE") == "yes", LogLevel: get("AIKAJANA_LOG_LEVEL"),
-		SocketEndpoint: get("AIKAJANA_SOCKET_ENDPOINT"), Queues: map[string]string{}, Dead: map[string]string{},
+		SocketEndpoint: get("AIKAJANA_SOCKET_ENDPOINT"), SocketURL: get("AIKAJANA_SOCKET_URL"), Queues: map[string]string{}, Dead: map[string]string{},
 	}
 	for _, name := range QueueNames {
 		e.Queues[name] = get("AIKAJANA_QUEUE_" + upper(name))
@@ -148,6 +150,8 @@ type Options struct {
 	Inspect func(name, claimed string, body []byte) pipeline.FileFacts
 	// Rand is the source of IDs and secrets; crypto/rand when nil.
 	Rand io.Reader
+	// Pause waits before a write that met another is tried again; nil waits in real time.
+	Pause func(ctx context.Context, attempt int) error
 	// Key is the deployment key; read from the secrets when nil.
 	Key []byte
 }
@@ -192,7 +196,7 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	s.App, err = app.New(app.Deps{
 		Table: s.Table, Blobs: s.Blobs, Secrets: s.Secrets, Inbound: s.Queues["inbound"], Mails: s.Queues["mail"], Media: s.Queues["media"], Wake: s.Queues["wake"],
 		HTTP: g.Client(), Files: g.Follower(), Inspect: o.Inspect, Mailer: sesmail.New(c.SES, c.Region, e.ConfigurationSet), Push: o.Push, Notifiers: o.Notifiers,
-		Notice: notice, Key: s.Key, Now: o.Now, Rand: o.Rand, Log: o.Log,
+		Notice: notice, Key: s.Key, Now: o.Now, Rand: o.Rand, Pause: o.Pause, Log: o.Log,
 		Config: pipeline.Config{BaseURL: e.BaseURL, Team: e.Team, Hours: timeline.OfficeHours(zone)},
 	})
 	if err != nil {

@@ -27,9 +27,11 @@ type Options struct {
 	Queues  map[string]queue.Queue
 	Hub     *api.Hub
 	BaseURL string
-	Team    string
-	Rand    io.Reader
-	Log     *slog.Logger
+	// SocketURL is where sockets are opened, when it is not below BaseURL.
+	SocketURL string
+	Team      string
+	Rand      io.Reader
+	Log       *slog.Logger
 	// Approximate says that the queues count as SQS does.
 	Approximate bool
 	Limits      api.Limits
@@ -70,7 +72,7 @@ func New(a *app.App, o Options) (*Staff, error) {
 	doors, err := api.New(api.Deps{
 		Store: a.Store, Auth: people, Channels: a.Channels, CommonSettings: app.CommonSettings(), Secrets: o.Secrets, Blobs: o.Blobs,
 		Pipeline: path{a.Pipeline}, Queues: o.Queues, Ledgers: ledgers, Approximate: o.Approximate, Healthy: a.Store.Heartbeat, Hub: o.Hub, Log: o.Log,
-		Config: api.Config{BaseURL: o.BaseURL, Team: o.Team, Limits: o.Limits},
+		Config: api.Config{BaseURL: o.BaseURL, SocketURL: o.SocketURL, Team: o.Team, Limits: o.Limits},
 	})
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ type Desk struct {
 func New(s *aws.System, gateway Gateway) (*Desk, error) {
 	people, err := staff.New(s.App, staff.Options{
 		Secrets: s.Secrets, Blobs: s.Blobs, Queues: s.Queues, Hub: api.NewHub(), BaseURL: s.Env.BaseURL, Team: s.Env.Team, Rand: rand.Reader,
-		Log: s.Log, Approximate: true,
+		Log: s.Log, Approximate: true, SocketURL: s.Env.SocketURL,
 	})
 	if err != nil {
 		return nil, err

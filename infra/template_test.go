@@ -1,0 +1,564 @@
+// Package infra holds what template.yaml refers to; its tests read the template and hold every setting that the design and
+// docs/aws/ promise.
+package infra
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	yaml "github.com/oasdiff/yaml3"
+
+	appaws "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
+)
+
+// node is a part of the template. Intrinsic functions are maps of their long form: !Ref X is {"Ref": "X"}.
+type node struct {
+	t     *testing.T
+	path  string
+	value any
+}
+
+func template(t *testing.T) node {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("..", "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	return node{t, "", plain(t, doc.Content[0])}
+}
+
+// plain takes anchors and tags out.
+func plain(t *testing.T, n *yaml.Node) any {
+	t.Helper()
+	var v any
+	switch n.Kind {
+	case yaml.AliasNode:
+		return plain(t, n.Alias)
+	case yaml.MappingNode:
+		m := map[string]any{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = plain(t, n.Content[i+1])
+		}
+		v = m
+	case yaml.SequenceNode:
+		l := make([]any, 0, len(n.Content))
+		for _, c := range n.Content {
+			l = append(l, plain(t, c))
+		}
+		v = l
+	default:
+		v = n.Value
+	}
+	if tag, ok := strings.CutPrefix(n.Tag, "!"); ok && !strings.HasPrefix(tag, "!") && tag != "" {
+		if tag != "Ref" && tag != "Condition" {
+			tag = "Fn::" + tag
+		}
+		return map[string]any{tag: v}
+	}
+	return v
+}
+
+// at goes down the path; what is not there ends the test.
+func (n node) at(keys ...string) node {
+	n.t.Helper()
+	for _, k := range keys {
+		m, ok := n.value.(map[string]any)
+		if !ok || m[k] == nil {
+			n.t.Fatalf("the template has no %s/%s", n.path, k)
+		}
+		n = node{n.t, n.path + "/" + k, m[k]}
+	}
+	return n
+}
+
+func (n node) has(key string) bool {
+	m, ok := n.value.(map[string]any)
+	return ok && m[key] != nil
+}
+
+// is compares by JSON, so that a number is a number however it was written.
+func (n node) is(want any) {
+	n.t.Helper()
+	if got := fmt.Sprint(n.value); got != fmt.Sprint(want) {
+		n.t.Errorf("%s is %s, want %v", n.path, got, want)
+	}
+}
+
+func (n node) list() []node {
+	n.t.Helper()
+	l, ok := n.value.([]any)
+	if !ok {
+		n.t.Fatalf("%s is no list", n.path)
+	}
+	all := make([]node, len(l))
+	for i := range l {
+		all[i] = node{n.t, fmt.Sprintf("%s/%d", n.path, i), l[i]}
+	}
+	return all
+}
+
+// resources are those of a type, by name in order.
+func (n node) resources(kind string) map[string]node {
+	n.t.Helper()
+	found := map[string]node{}
+	all := n.at("Resources")
+	for name := range all.value.(map[string]any) {
+		if r := all.at(name); r.at("Type").value == kind {
+			found[name] = r
+		}
+	}
+	if len(found) == 0 {
+		n.t.Fatalf("there is no %s", kind)
+	}
+	return found
+}
+
+func number(t *testing.T, n node) int {
+	t.Helper()
+	var i int
+	if _, err := fmt.Sscan(fmt.Sprint(n.value), &i); err != nil {
+		t.Fatalf("%s is %v, want a number", n.path, n.value)
+	}
+	return i
+}
+
+func ref(name string) map[string]any       { return map[string]any{"Ref": name} }
+func attribute(name string) map[string]any { return map[string]any{"Fn::GetAtt": name} }
+func props(n node, keys ...string) node {
+	n.t.Helper()
+	return n.at(append([]string{"Properties"}, keys...)...)
+}
+func resource(n node, name string) node { n.t.Helper(); return n.at("Resources", name) }
+func globals(n node, keys ...string) node {
+	n.t.Helper()
+	return n.at(append([]string{"Globals", "Function"}, keys...)...)
+}
+func function(n node, name string) node { n.t.Helper(); return props(resource(n, name+"Function")) }
+func event(n node, name, event string) node {
+	n.t.Helper()
+	return function(n, name).at("Events", event)
+}
+
+// functions by their queue and the settings that go with it.
+var functions = []string{"Api", "Deliver", "Fetch", "Mail", "Pages", "Process", "React", "Socket", "Tick", "Webhook"}
+
+func TestEveryFunctionIsBuiltFromItsFolderAndWatched(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	found := tpl.resources("AWS::Serverless::Function")
+	if len(found) != len(functions) {
+		t.Errorf("%d functions, want %d", len(found), len(functions))
+	}
+	globals(tpl, "Runtime").is("provided.al2023")
+	globals(tpl, "Handler").is("bootstrap")
+	globals(tpl, "Architectures").is([]any{ref("Architecture")})
+	globals(tpl, "RecursiveLoop").is("Terminate")
+	for _, name := range functions {
+		f := resource(tpl, name+"Function")
+		f.at("Metadata", "BuildMethod").is("go1.x")
+		props(f, "CodeUri").is("functions/" + strings.ToLower(name) + "/")
+		props(f, "LoggingConfig", "LogGroup").is(ref(name + "Logs"))
+		if props(f).has("Role") {
+			t.Errorf("%s shares a role", name)
+		}
+		if _, err := os.Stat(filepath.Join("..", "functions", strings.ToLower(name), "main.go")); err != nil {
+			t.Error(err)
+		}
+	}
+	tpl.at("Parameters", "Architecture", "Default").is("arm64")
+	tpl.at("Parameters", "Architecture", "AllowedValues").is([]any{"arm64", "x86_64"})
+}
+
+func TestFunctionsAreAtMost25LinesAndNoneIsWithoutResource(t *testing.T) {
+	t.Parallel()
+	mains, err := filepath.Glob("../functions/*/main.go")
+	if err != nil || len(mains) != len(functions) {
+		t.Fatalf("found %v, %v", mains, err)
+	}
+	for _, m := range mains {
+		body, err := os.ReadFile(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(body), "\n"); n > 25 {
+			t.Errorf("%s has %d lines", m, n)
+		}
+	}
+}
+
+func TestQueuesAreSixTimesAsPatientAsTheirFunctions(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	for _, q := range []struct {
+		name, function               string
+		timeout, visibility, batches int
+		concurrency                  any
+	}{
+		{"Inbound", "Process", 30, 180, 10, ref("ProcessConcurrency")},
+		{"Mail", "Mail", 120, 720, 1, "5"},
+		{"Media", "Fetch", 120, 720, 1, "5"},
+		{"Wake", "Deliver", 60, 360, 5, "10"},
+	} {
+		function(tpl, q.function).at("Timeout").is(q.timeout)
+		main, dead := resource(tpl, q.name+"Queue"), resource(tpl, q.name+"DeadLetters")
+		props(main, "VisibilityTimeout").is(q.visibility)
+		if number(t, props(main, "VisibilityTimeout")) < 6*number(t, function(tpl, q.function).at("Timeout")) {
+			t.Errorf("%s: its messages come again while they are worked on", q.name)
+		}
+		props(main, "RedrivePolicy", "maxReceiveCount").is(queue.MaxAttempts)
+		props(main, "RedrivePolicy", "deadLetterTargetArn").is(attribute(q.name + "DeadLetters.Arn"))
+		props(main, "MessageRetentionPeriod").is(4 * 24 * 3600)
+		props(dead, "MessageRetentionPeriod").is(14 * 24 * 3600)
+		for _, one := range []node{main, dead} {
+			props(one, "SqsManagedSseEnabled").is("true")
+			if props(one).has("FifoQueue") {
+				t.Errorf("%s is not a standard queue", one.path)
+			}
+		}
+		source := event(tpl, q.function, "Queue")
+		source.at("Type").is("SQS")
+		props(source, "Queue").is(attribute(q.name + "Queue.Arn"))
+		props(source, "BatchSize").is(q.batches)
+		props(source, "FunctionResponseTypes").is([]any{"ReportBatchItemFailures"})
+		props(source, "ScalingConfig", "MaximumConcurrency").is(q.concurrency)
+	}
+	tpl.at("Parameters", "ProcessConcurrency", "Default").is(10)
+	if got := len(tpl.resources("AWS::SQS::Queue")); got != 8 {
+		t.Errorf("%d queues, want four and their dead letters", got)
+	}
+}
+
+func TestTimeoutsAndMemoryAreTheDesigns(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	function(tpl, "Webhook").at("Timeout").is(10)
+	function(tpl, "Mail").at("MemorySize").is(1024)
+	if api := number(t, function(tpl, "Api").at("Timeout")); api >= 30 {
+		t.Errorf("the API may take %d s; the gateway gives up after 30", api)
+	}
+	globals(tpl, "MemorySize").is(256)
+}
+
+func TestTableIsTheOneThatTheCodeDescribes(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	got, want := resource(tpl, "Table"), dynamo.Definition("t")
+	props(got, "BillingMode").is(want.BillingMode)
+	props(got, "StreamSpecification", "StreamViewType").is(want.StreamSpecification.StreamViewType)
+	var schema []any
+	for _, k := range want.KeySchema {
+		schema = append(schema, map[string]any{"AttributeName": aws2(k.AttributeName), "KeyType": string(k.KeyType)})
+	}
+	props(got, "KeySchema").is(schema)
+	var attributes []any
+	for _, a := range want.AttributeDefinitions {
+		attributes = append(attributes, map[string]any{"AttributeName": aws2(a.AttributeName), "AttributeType": string(a.AttributeType)})
+	}
+	props(got, "AttributeDefinitions").is(attributes)
+	indexes := props(got, "GlobalSecondaryIndexes").list()
+	if len(indexes) != len(want.GlobalSecondaryIndexes) {
+		t.Fatalf("%d indexes, want %d", len(indexes), len(want.GlobalSecondaryIndexes))
+	}
+	for i, index := range want.GlobalSecondaryIndexes {
+		indexes[i].at("IndexName").is(aws2(index.IndexName))
+		indexes[i].at("Projection", "ProjectionType").is(index.Projection.ProjectionType)
+		var schema []any
+		for _, k := range index.KeySchema {
+			schema = append(schema, map[string]any{"AttributeName": aws2(k.AttributeName), "KeyType": string(k.KeyType)})
+		}
+		indexes[i].at("KeySchema").is(schema)
+	}
+	props(got, "TimeToLiveSpecification").is(map[string]any{"AttributeName": dynamo.TTLAttribute, "Enabled": "true"})
+}
+
+func aws2(s *string) string { return aws.ToString(s) }
+
+func TestWhatIsKeptSurvivesMistakes(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	table := resource(tpl, "Table")
+	props(table, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled").is("true")
+	props(table, "DeletionProtectionEnabled").is(ref("DeletionProtection"))
+	tpl.at("Parameters", "DeletionProtection", "Default").is("true")
+	props(table, "SSESpecification", "SSEEnabled").is("true")
+	for name, bucket := range tpl.resources("AWS::S3::Bucket") {
+		for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
+			props(bucket, "PublicAccessBlockConfiguration", block).is("true")
+		}
+		if rules := props(bucket, "BucketEncryption", "ServerSideEncryptionConfiguration").list(); len(rules) != 1 {
+			t.Errorf("%s is not encrypted", name)
+		}
+		if rules := props(bucket, "LifecycleConfiguration", "Rules").list(); len(rules) == 0 {
+			t.Errorf("%s keeps everything for ever", name)
+		}
+		bucket.at("DeletionPolicy").is("Retain")
+		policy := resource(tpl, name+"Policy")
+		props(policy, "PolicyDocument", "Statement").list()[0].at("Effect").is("Deny")
+	}
+	table.at("DeletionPolicy").is("Retain")
+	table.at("UpdateReplacePolicy").is("Retain")
+}
+
+func TestLifecycleDeletesWhatSweepDeletesLocally(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{"raw/": "30", "raw/shared/": "14", "quarantine/": "90", "ses/": "30"}
+	for _, rule := range props(resource(template(t), "DataBucket"), "LifecycleConfiguration", "Rules").list() {
+		if !rule.has("Prefix") {
+			continue
+		}
+		prefix := fmt.Sprint(rule.at("Prefix").value)
+		rule.at("ExpirationInDays").is(want[prefix])
+		delete(want, prefix)
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing deletes %v", want)
+	}
+}
+
+func TestReactFollowsTheStreamAndGivesUpIntoABucket(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	source := event(tpl, "React", "Changes")
+	source.at("Type").is("DynamoDB")
+	props(source, "Stream").is(attribute("Table.StreamArn"))
+	props(source, "StartingPosition").is("TRIM_HORIZON")
+	props(source, "BisectBatchOnFunctionError").is("true")
+	props(source, "MaximumRetryAttempts").is(5)
+	props(source, "ParallelizationFactor").is(1)
+	if window := number(t, props(source, "TumblingWindowInSeconds")); window < 1 || window > 900 {
+		t.Errorf("a window of %d s: without one no event names its shard", window)
+	}
+	props(source, "DestinationConfig", "OnFailure").is(map[string]any{"Type": "S3", "Destination": attribute("FailureBucket.Arn")})
+	if props(source).has("FunctionResponseTypes") {
+		t.Error("React fails a batch whole, so that Lambda bisects it")
+	}
+}
+
+// followed says what React does something about: entries and cases (notifications, wake-ups, files), external IDs and
+// quarantine (tallies). A key that is missing in the filter would be lost silently.
+func TestFilterLetsEverythingThroughThatReactFollows(t *testing.T) {
+	t.Parallel()
+	var patterns []map[string]map[string]map[string]map[string][]map[string]string
+	for _, f := range props(event(template(t), "React", "Changes"), "FilterCriteria", "Filters").list() {
+		var p map[string]map[string]map[string]map[string][]map[string]string
+		if err := json.Unmarshal([]byte(fmt.Sprint(f.at("Pattern").value)), &p); err != nil {
+			t.Fatalf("%s: %v", f.path, err)
+		}
+		patterns = append(patterns, p)
+	}
+	passes := func(pk, sk string) bool {
+		return slices.ContainsFunc(patterns, func(p map[string]map[string]map[string]map[string][]map[string]string) bool {
+			for name, value := range map[string]string{"p": pk, "s": sk} {
+				any := p["dynamodb"]["Keys"][name]["S"]
+				if len(any) > 0 && !slices.ContainsFunc(any, func(m map[string]string) bool { return strings.HasPrefix(value, m["prefix"]) }) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	for key, want := range map[[2]string]bool{
+		{"C#c1", "E#0001#e1"}: true, {"C#c1", "K#k1"}: true, {"X#abc", "A"}: true, {"Q#20261122", "q1"}: true,
+		{"C#c1", "A"}: false, {"I#abc", "A"}: false, {"N#support", "1#e1"}: false, {"T#whatsapp#main", "shard"}: false, {"W#sockets", "c1"}: false, {"B#heartbeat", "A"}: false,
+	} {
+		if passes(key[0], key[1]) != want {
+			t.Errorf("%v passes: %v, want %v", key, !want, want)
+		}
+	}
+}
+
+func TestTickComesEveryMinute(t *testing.T) {
+	t.Parallel()
+	source := event(template(t), "Tick", "EveryMinute")
+	source.at("Type").is("ScheduleV2")
+	props(source, "ScheduleExpression").is("rate(1 minute)")
+	props(source, "Name").is(map[string]any{"Fn::Sub": "${AWS::StackName}-tick"})
+}
+
+func TestFunctionsAreToldEverythingThatTheyReadAndNoSecret(t *testing.T) {
+	t.Parallel()
+	variables := globals(template(t), "Environment", "Variables")
+	asked := map[string]bool{}
+	if _, err := appaws.ReadEnvironment(func(name string) string { asked[name] = true; return "x" }); err != nil {
+		t.Fatal(err)
+	}
+	for name := range asked {
+		if !variables.has(name) {
+			t.Errorf("the template does not set %s", name)
+		}
+	}
+	for name := range variables.value.(map[string]any) {
+		if !asked[name] {
+			t.Errorf("nothing reads %s", name)
+		}
+		if regexp.MustCompile(`(?i)password|token|_key\b|secret$`).MatchString(name) {
+			t.Errorf("%s looks like a secret in the open", name)
+		}
+	}
+	variables.at("AIKAJANA_SECRET_PATH").is(map[string]any{"Fn::Sub": "/aikajana/${AWS::StackName}"})
+}
+
+func TestLogsAreKeptForThirtyDays(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	for name, group := range tpl.resources("AWS::Logs::LogGroup") {
+		props(group, "RetentionInDays").is(30)
+		if name != "HttpLogs" && !slices.Contains(functions, strings.TrimSuffix(name, "Logs")) {
+			t.Errorf("%s is nobody's", name)
+		}
+	}
+}
+
+func TestEachRouteHasItsThrottleAndNoLogShowsATicket(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	stage := resource(tpl, "HttpStage")
+	for name, route := range tpl.resources("AWS::ApiGatewayV2::Route") {
+		key := fmt.Sprint(props(route, "RouteKey").value)
+		if fmt.Sprint(props(route, "ApiId").value) == fmt.Sprint(ref("HttpApi")) {
+			if number(t, props(stage, "RouteSettings", key, "ThrottlingRateLimit")) < 1 || number(t, props(stage, "RouteSettings", key, "ThrottlingBurstLimit")) < 1 {
+				t.Errorf("%s has no throttle", name)
+			}
+		}
+	}
+	if format := fmt.Sprint(props(stage, "AccessLogSettings", "Format").value); regexp.MustCompile(`path|query|\.http`).MatchString(strings.ToLower(format)) {
+		t.Errorf("the access log shows addresses: %s", format)
+	}
+	socket := resource(tpl, "SocketStage")
+	if props(socket).has("AccessLogSettings") {
+		t.Error("an access log of the sockets would show tickets")
+	}
+	if number(t, props(socket, "DefaultRouteSettings", "ThrottlingRateLimit")) < 1 {
+		t.Error("sockets have no throttle")
+	}
+	for _, name := range []string{"Webhook", "Api", "Pages"} {
+		props(resource(tpl, name+"Integration"), "PayloadFormatVersion").is("2.0")
+	}
+}
+
+func TestSocketHasItsThreeRoutes(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	for name, key := range map[string]string{"Connect": "$connect", "Message": "$default", "Disconnect": "$disconnect"} {
+		props(resource(tpl, name+"Route"), "RouteKey").is(key)
+		props(resource(tpl, name+"Route"), "ApiId").is(ref("SocketApi"))
+	}
+	props(resource(tpl, "SocketApi"), "ProtocolType").is("WEBSOCKET")
+}
+
+func TestMailIsScannedStoredAndToldOfWithItsVerdicts(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	rule := resource(tpl, "ReceiptRule")
+	props(rule, "Rule", "ScanEnabled").is("true")
+	props(rule, "Rule", "Recipients").is(ref("MailRecipients"))
+	actions := props(rule, "Rule", "Actions").list()
+	if len(actions) != 1 {
+		t.Fatalf("%d actions, want one: two would tell of each mail twice", len(actions))
+	}
+	actions[0].at("S3Action").is(map[string]any{"BucketName": ref("DataBucket"), "ObjectKeyPrefix": "ses/", "TopicArn": ref("MailTopic")})
+	props(resource(tpl, "MailTopic"), "Subscription").list()[0].is(map[string]any{"Protocol": "sqs", "Endpoint": attribute("MailQueue.Arn")})
+	for _, name := range []string{"ReceiptRules", "ReceiptRule", "MailTopic", "MailTopicPolicy", "MailQueuePolicy"} {
+		resource(tpl, name).at("Condition").is("ReceivesMail")
+	}
+	allowed := props(resource(tpl, "DataBucketPolicy"), "PolicyDocument", "Statement").list()[1]
+	allowed.at("Resource").is(map[string]any{"Fn::Sub": "${DataBucket.Arn}/ses/*"})
+	allowed.at("Condition").is(map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": ref("AWS::AccountId")}})
+}
+
+func TestAlarmsAreTenAtMostAndEachLinksItsPage(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	alarms := tpl.resources("AWS::CloudWatch::Alarm")
+	if len(alarms) > 10 {
+		t.Errorf("%d alarms cost; ten are enough", len(alarms))
+	}
+	page, err := os.ReadFile(filepath.Join("..", "docs", "aws", "alarms.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\$\{DocsURL\}/alarms\.md#([a-z-]+)$`)
+	for name, alarm := range alarms {
+		found := link.FindStringSubmatch(fmt.Sprint(props(alarm, "AlarmDescription", "Fn::Sub").value))
+		if found == nil {
+			t.Errorf("%s links no page", name)
+			continue
+		}
+		if heading := strings.ReplaceAll(found[1], "-", " "); !strings.Contains(strings.ToLower(string(page)), "\n## "+heading+"\n") {
+			t.Errorf("docs/aws/alarms.md has no heading %q", heading)
+		}
+		props(alarm, "AlarmActions").is([]any{ref("AlarmTopic")})
+	}
+	for name, want := range map[string]struct {
+		metric    string
+		threshold any
+	}{
+		"IteratorAge": {"IteratorAge", 60000}, "Errors": {"Errors", 1}, "Throttles": {"Throttles", 1}, "TableThrottles": {"WriteThrottleEvents", 1},
+		"SignatureFailures": {"SignatureFailures", 10}, "Bounce": {"Reputation.BounceRate", 0.02}, "Complaint": {"Reputation.ComplaintRate", 0.0005},
+	} {
+		props(resource(tpl, name+"Alarm"), "MetricName").is(want.metric)
+		props(resource(tpl, name+"Alarm"), "Threshold").is(want.threshold)
+	}
+	props(resource(tpl, "DeadLettersAlarm"), "Threshold").is(1)
+	props(resource(tpl, "OldestMessageAlarm"), "Threshold").is(300)
+	for _, name := range []string{"DeadLetters", "OldestMessage"} {
+		if got := len(props(resource(tpl, name+"Alarm"), "Metrics").list()); got != 5 {
+			t.Errorf("%s looks at %d metrics, want the four queues and their sum", name, got)
+		}
+	}
+}
+
+func TestDashboardIsJSON(t *testing.T) {
+	t.Parallel()
+	body := fmt.Sprint(props(resource(template(t), "Dashboard"), "DashboardBody", "Fn::Sub").value)
+	var board struct{ Widgets []any }
+	if err := json.Unmarshal([]byte(body), &board); err != nil || len(board.Widgets) < 5 {
+		t.Errorf("%d widgets, %v", len(board.Widgets), err)
+	}
+}
+
+// TestNoPolicyNamesEverything: what a role may do names its resources. One call has no other form (see allowed).
+func TestNoPolicyNamesEverything(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	for _, name := range functions {
+		for _, policy := range function(tpl, name).at("Policies").list() {
+			if !policy.has("Statement") {
+				continue
+			}
+			for _, s := range policy.at("Statement").list() {
+				if r := fmt.Sprint(s.at("Resource").value); r == "*" {
+					t.Errorf("%s: a statement names every resource", s.path)
+				}
+				if a := fmt.Sprint(s.at("Action").value); strings.Contains(a, "*") {
+					t.Errorf("%s: %s allows every call", s.path, a)
+				}
+			}
+		}
+	}
+}
+
+func TestGuidedDeploymentAsksNothingWithoutADefault(t *testing.T) {
+	t.Parallel()
+	parameters := template(t).at("Parameters")
+	for name := range parameters.value.(map[string]any) {
+		p := parameters.at(name)
+		if _, ok := p.value.(map[string]any)["Default"]; !ok {
+			t.Errorf("%s has no default", name)
+		}
+		p.at("Description")
+	}
+}
