@@ -224,3 +224,13 @@ func (c *Client) Reconciliation(ctx context.Context) (*Answer[Reconciliation], e
 func (c *Client) Ticket(ctx context.Context) (*Answer[Ticket], error) {
 	return call[Ticket](ctx, c, post("ask for a socket ticket", at("socket-ticket"), nil))
 }
+
+// Accept uses up an invitation: its user has this password from then on.
+func (c *Client) Accept(ctx context.Context, token, name, password string) error {
+	in := map[string]string{"token": token, "password": password}
+	if name != "" {
+		in["name"] = name
+	}
+	_, err := c.do(ctx, post("accept the invitation", at("accept-invitation"), in))
+	return err
+}

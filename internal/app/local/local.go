@@ -82,6 +82,8 @@ type Server struct {
 	db      *engine.DB
 	table   *pebble.Table
 	blobs   *dir.Store
+	kept    *keptBlobs
+	control *controller
 	secrets secret.Store
 	queues  map[string]*queuelocal.Queue
 	http    net.Listener
@@ -153,12 +155,19 @@ func (s *Server) open() error {
 	if s.secrets, err = file.Open(file.Options{Path: filepath.Join(s.o.Data, "secrets"), KeyPath: filepath.Join(s.o.Data, "secrets.key")}); err != nil {
 		return fmt.Errorf("open the secrets in %s: %w", s.o.Data, err)
 	}
-	return s.build(key)
+	if err := sweepBackups(s.o.Data); err != nil {
+		return err
+	}
+	if err := s.build(key); err != nil {
+		return err
+	}
+	return s.openControl()
 }
 
 func (s *Server) openQueues() error {
 	for name := range workers {
 		q, err := queuelocal.New(s.db, name, queuelocal.Options{
+			Now:     s.o.Now,
 			OnError: func(err error) { s.log.Error("queue", "queue", name, "err", err) },
 		})
 		if err != nil {
@@ -185,19 +194,25 @@ func (s *Server) build(key []byte) error {
 			return fmt.Errorf("configuration %s: %w", s.o.Config, err)
 		}
 	}
+	s.kept = &keptBlobs{Store: s.blobs}
 	g := guard.New(guard.Options{AllowPrivate: s.o.AllowPrivate})
 	s.hub = api.NewHub()
 	s.demo = newDemo("http://"+s.http.Addr().String()+"/hooks/whatsapp/"+demoAccount, func() time.Time { return s.o.Now().Time() })
 	outside := g.Client()
 	outside.Transport = demoTransport{s.demo, outside.Transport}
+	files := g.Follower()
+	files.Transport = demoTransport{s.demo, files.Transport}
 	told := &late{}
 	s.app, err = app.New(app.Deps{
-		Table: s.table, Blobs: s.blobs, Secrets: s.secrets, Inbound: s.queues["inbound"], Mails: s.queues["mail"],
-		Media: s.queues["media"], Wake: s.queues["wake"], HTTP: outside, Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.o.Mailer, Push: s.hub,
+		Table: s.table, Blobs: s.kept, Secrets: s.secrets, Inbound: s.queues["inbound"], Mails: s.queues["mail"],
+		Media: s.queues["media"], Wake: s.queues["wake"], HTTP: outside, Files: files, Inspect: app.InspectFile, Mailer: s.o.Mailer, Push: s.hub,
 		Notifiers: []pipeline.Notifier{told}, Key: key, Now: s.o.Now, Rand: rand.Reader, Log: s.log,
 		Config: pipeline.Config{BaseURL: s.o.BaseURL, Hours: timeline.OfficeHours(helsinki)},
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.reapply(context.Background()); err != nil {
 		return err
 	}
 	if err := s.app.Declare(context.Background(), config, s.secrets, s.o.Lookup); err != nil {
@@ -217,7 +232,7 @@ func (s *Server) letPeopleIn(key []byte, location *time.Location, told *late, co
 	}
 	var err error
 	s.staff, err = staff.New(s.app, staff.Options{
-		Secrets: s.secrets, Blobs: s.blobs, Queues: queues, Hub: s.hub, BaseURL: s.o.BaseURL, Log: s.log,
+		Secrets: s.secrets, Blobs: s.kept, Queues: queues, Hub: s.hub, BaseURL: s.o.BaseURL, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -290,12 +305,16 @@ func (s *Server) Serve(ctx context.Context) error {
 	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 	failed := make(chan error, 2)
 	go func() { failed <- served("HTTP", web.Serve(s.http)) }()
+	go s.control.serve()
 	if s.smtp != nil {
 		go func() { failed <- served("SMTP", s.smtp.Serve()) }()
 	}
 	working, stop := context.WithCancel(context.Background())
 	defer stop()
 	var wait sync.WaitGroup
+	if err := s.resumeDemo(working); err != nil {
+		s.log.Error("demonstration", "err", err)
+	}
 	s.work(working, &wait, feed)
 	if s.o.Out != nil {
 		_, _ = fmt.Fprintf(s.o.Out, "listening http=%s smtp=%s\n", s.HTTPAddr(), s.SMTPAddr()) // nobody may be reading it
@@ -305,6 +324,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	s.control.close()
 	s.hub.Close() // sockets go first: they would keep the server waiting
 	ending, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
@@ -372,6 +392,7 @@ func (s *Server) tick(ctx context.Context) {
 
 func (s *Server) close() error {
 	var errs []error
+	s.control.close()
 	if s.http != nil {
 		_ = s.http.Close() // the server has closed it, or it never served
 	}

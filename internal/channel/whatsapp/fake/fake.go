@@ -43,6 +43,8 @@ type Options struct {
 	Window bool
 	// MediaLifetime is how long the URL of a file is good; 5 minutes when 0.
 	MediaLifetime time.Duration
+	// FirstID is where message IDs start to count: a provider that is started again must not give the same ones.
+	FirstID int
 }
 
 // Provider plays one phone number. It is an http.Handler for the Graph API. Safe for concurrent use.
@@ -99,7 +101,7 @@ func New(o Options) *Provider {
 		o.MediaLifetime = 5 * time.Minute
 	}
 	return &Provider{
-		o: o, webhook: o.Webhook, media: map[string]*file{}, wrote: map[string]time.Time{}, pairs: map[string]*bucket{},
+		o: o, count: o.FirstID, webhook: o.Webhook, media: map[string]*file{}, wrote: map[string]time.Time{}, pairs: map[string]*bucket{},
 	}
 }
 

@@ -1,0 +1,158 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/blob"
+	"github.com/aikajana/aikajana/internal/blob/dir"
+	"github.com/aikajana/aikajana/internal/check"
+	"github.com/aikajana/aikajana/internal/store"
+)
+
+// erasures is where pipeline.Erase writes the ledger of erasures: one blob each.
+const erasures = "erasures/"
+
+// erasurePage is how many lines of the ledger are listed at once.
+const erasurePage = 500
+
+// Restore makes a data folder of a backup, and verifies it. The ledger of erasures of the folder that it replaces, if there
+// still is one, is taken along: who was erased after the backup is erased again before the restored store serves (I8).
+// The backup is not touched.
+func Restore(ctx context.Context, from, to, replaced string) (*check.Report, error) {
+	for _, name := range []string{storeFolder, "key"} {
+		if _, err := os.Stat(filepath.Join(from, name)); err != nil {
+			return nil, fmt.Errorf("%s is not a backup: it has no %q", from, name)
+		}
+	}
+	if err := vacant(to); err != nil {
+		return nil, err
+	}
+	partial := to + ".unfinished"
+	if err := os.RemoveAll(partial); err != nil {
+		return nil, fmt.Errorf("restore to %s: %w", to, err)
+	}
+	defer func() { _ = os.RemoveAll(partial) }() // it has its name by now, or is of no use
+	if err := fetch(ctx, from, partial); err != nil {
+		return nil, fmt.Errorf("restore %s to %s: %w", from, to, err)
+	}
+	if replaced != "" {
+		if err := copyErasures(ctx, replaced, partial); err != nil {
+			return nil, fmt.Errorf("take the ledger of erasures of %s along: %w", replaced, err)
+		}
+	}
+	report, err := Check(ctx, partial)
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(to) // an empty folder of that name: rename wants none; anything else makes it fail
+	if err := os.Rename(partial, to); err != nil {
+		return nil, fmt.Errorf("restore to %s: %w", to, err)
+	}
+	return report, syncDir(filepath.Dir(filepath.Clean(to)))
+}
+
+// fetch copies what belongs to a data folder.
+func fetch(ctx context.Context, from, to string) error {
+	blobs := filepath.Join(blobFolder, "data")
+	for _, folder := range []string{storeFolder, blobs} {
+		source := filepath.Join(from, folder)
+		if _, err := os.Stat(source); folder == blobs && errors.Is(err, fs.ErrNotExist) {
+			continue // a desk without a single file
+		}
+		if err := copyTree(ctx, source, filepath.Join(to, folder), copyFile); err != nil {
+			return err
+		}
+	}
+	for _, name := range plainFiles {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyErasures takes every line of the ledger along.
+func copyErasures(ctx context.Context, from, to string) error {
+	if _, err := os.Stat(filepath.Join(from, blobFolder)); err != nil {
+		return err
+	}
+	source, err := openBlobs(from)
+	if err != nil {
+		return err
+	}
+	target, err := openBlobs(to)
+	if err != nil {
+		return err
+	}
+	return eachErasure(ctx, source, func(key string, body io.Reader) error {
+		_, err := target.Put(ctx, key, body, blob.PutOptions{Type: "application/json"})
+		return err
+	})
+}
+
+// openBlobs opens the blobs of a folder that nobody serves, or of one that is only read from.
+func openBlobs(data string) (*dir.Store, error) {
+	key, err := deploymentKey(data)
+	if err != nil {
+		return nil, err
+	}
+	return dir.Open(dir.Options{Root: filepath.Join(data, blobFolder), Key: key, Now: time.Now})
+}
+
+func eachErasure(ctx context.Context, blobs blob.Store, f func(key string, body io.Reader) error) error {
+	for after := ""; ; {
+		lines, err := blobs.List(ctx, erasures, after, erasurePage)
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			after = line.Key
+			body, _, err := blobs.Get(ctx, line.Key, 0, 0)
+			if err != nil {
+				return fmt.Errorf("read %s: %w", line.Key, err)
+			}
+			if err := errors.Join(f(line.Key, body), body.Close()); err != nil {
+				return err
+			}
+		}
+		if len(lines) < erasurePage {
+			return nil
+		}
+	}
+}
+
+// reapply erases everybody again whom the ledger of erasures names: the table may be restored from before they were erased.
+// It runs before anything is served. Where nothing of them is left it only reads.
+func (s *Server) reapply(ctx context.Context) error {
+	err := eachErasure(ctx, s.kept, func(key string, body io.Reader) error {
+		past := new(store.Erasure)
+		if err := json.NewDecoder(body).Decode(past); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		done, err := s.app.Store.EraseAgain(ctx, past)
+		if err != nil {
+			return err
+		}
+		for _, b := range done.Blobs {
+			if err := s.kept.Delete(ctx, b); err != nil {
+				return fmt.Errorf("delete a file: %w", err)
+			}
+		}
+		if len(done.Blobs) > 0 {
+			s.log.Info("erased again after a restore", "erasure", key, "files", len(done.Blobs))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("apply the ledger of erasures, which comes before serving: %w", err)
+	}
+	return nil
+}
