@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,9 +35,11 @@ type Deps struct {
 	Notice                      func([]byte) (*pipeline.MailNotice, error)
 	// Key is the deployment key, 32 bytes.
 	Key []byte
-	// Now is the clock; Rand the source of IDs and secrets.
+	// Now is the clock; Rand the source of IDs and secrets. Pause waits before a write that met another is tried again; nil
+	// waits in real time.
 	Now    func() msg.Time
 	Rand   io.Reader
+	Pause  func(ctx context.Context, attempt int) error
 	Log    *slog.Logger
 	Config pipeline.Config
 }
@@ -58,7 +61,7 @@ func New(d Deps) (*App, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	ids := NewIDs(d.Rand)
-	s, err := store.New(store.Options{Table: d.Table, Key: d.Key, Now: d.Now, NewID: ids})
+	s, err := store.New(store.Options{Table: d.Table, Key: d.Key, Now: d.Now, NewID: ids, Pause: d.Pause})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}

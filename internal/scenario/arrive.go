@@ -187,6 +187,10 @@ func whatsappUpdate(kind string, w *words) (func(*Play) (fake.Update, error), er
 			of.named["of"] = sent[len(sent)-1].ID
 		}
 		who := fake.Person{Phone: w.named["from"], UserID: w.named["user"], Name: w.named["name"]}
+		if kind == "changed" { // the name goes with the number
+			delete(p.people, who.Name)
+			p.names = slices.DeleteFunc(p.names, func(n string) bool { return n == who.Name })
+		}
 		p.meet(who.Name, "whatsapp.phone", who.Phone)
 		if who.Phone == "" {
 			p.meet(who.Name, "whatsapp.user", who.UserID)
@@ -400,7 +404,7 @@ func setUpSES(ctx context.Context, p *Play) error {
 
 // compileSubmission posts the form as a program would.
 func compileSubmission(a *args) (action, error) {
-	status := http.StatusCreated
+	status := http.StatusAccepted
 	if a.named["answered"] != "" {
 		var err error
 		if status, err = answered(a); err != nil {
@@ -451,7 +455,7 @@ func hookEvent(kind string, w *words, p *Play) (hookfake.Event, error) {
 	case "message":
 		who := hookfake.Person{Kind: w.named["kind"], Value: w.named["from"], Name: w.named["name"]}
 		if p != nil && who.Kind != "" {
-			p.meet(who.Name, who.Kind, who.Value)
+			p.meet(who.Name, who.Kind+".unverified", who.Value)
 		}
 		return hookfake.Event{ID: w.named["id"], Type: "aikajana.message", Data: hookfake.Message{
 			From: who, Thread: w.named["thread"], Subject: w.named["subject"], Text: w.text,

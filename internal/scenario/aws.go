@@ -106,7 +106,7 @@ func (w *amazon) open(ctx context.Context) error {
 		SES: sesv2.NewFromConfig(standin.Config(w.stage.SES)), SSM: ssm.NewFromConfig(standin.Config(w.parts.Moto)),
 	}
 	w.system, err = awsapp.New(ctx, env, clients, awsapp.Options{
-		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Inspect: app.InspectFile,
+		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Pause: atOnce, Inspect: app.InspectFile,
 		Queues: func(name string, q queue.Queue) queue.Queue {
 			w.queues[name] = newHeldQueue(q, w.stage.Clock)
 			return troubledQueue{w.queues[name], name, w.stage.Faults}

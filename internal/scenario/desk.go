@@ -23,19 +23,23 @@ const password = "a password of a story"
 
 // call asks the API as a member of staff and gives back the status and the body.
 func (p *Play) call(ctx context.Context, who, method, path string, body any, key string) (int, []byte, error) {
-	for range 2 {
+	for range 4 {
 		if p.staff[who] == "" {
 			if err := p.signIn(ctx, who); err != nil {
 				return 0, nil, err
 			}
 		}
-		status, answer, _, err := p.request(ctx, method, path, body, map[string]string{"Cookie": p.staff[who], "Idempotency-Key": key})
-		if err != nil || status != http.StatusUnauthorized {
+		status, answer, _, err := p.request(in(ctx, "api"), method, path, body, map[string]string{"Cookie": p.staff[who], "Idempotency-Key": key})
+		switch {
+		case err == nil && status == http.StatusUnauthorized:
+			p.staff[who] = "" // the session has ended: time went by
+		case err == nil && status == http.StatusServiceUnavailable && !p.faults.isRefusing():
+			// a client asks again, with the same key
+		default:
 			return status, answer, err
 		}
-		p.staff[who] = "" // the session has ended: time went by
 	}
-	return 0, nil, fmt.Errorf("%s cannot sign in", who)
+	return 0, nil, fmt.Errorf("%s asks in vain: %s %s", who, method, path)
 }
 
 func (p *Play) request(ctx context.Context, method, path string, body any, header map[string]string) (int, []byte, http.Header, error) {
@@ -47,7 +51,7 @@ func (p *Play) request(ctx context.Context, method, path string, body any, heade
 		}
 		content = bytes.NewReader(text)
 	}
-	r, err := http.NewRequestWithContext(in(ctx, "api"), method, BaseURL+path, content)
+	r, err := http.NewRequestWithContext(ctx, method, BaseURL+path, content)
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -344,7 +348,7 @@ func compileUnmerge(a *args) (action, error) {
 }
 
 func compileErase(a *args) (action, error) {
-	return act(a, http.StatusOK, func(ctx context.Context, p *Play, who string) (int, []byte, error) {
+	return act(a, http.StatusAccepted, func(ctx context.Context, p *Play, who string) (int, []byte, error) {
 		id, err := p.customer(ctx, a.at["PERSON"])
 		if err != nil {
 			return 0, nil, err

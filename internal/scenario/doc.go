@@ -18,7 +18,7 @@
 //
 // # Time
 //
-// The clock stands still but for a millisecond at each statement; "clock", "after" and "wait" move it. Whatever can be done
+// The clock stands still but for a millisecond at each statement that does something; "clock", "after" and "wait" move it. Whatever can be done
 // is done after each statement: queues are emptied, changes followed up. "hold" lets work lie until "go". Delays and
 // visibility time-outs go by the script's clock in both worlds.
 //

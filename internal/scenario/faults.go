@@ -24,7 +24,9 @@ type Faults struct {
 	crashIn     string
 	crashBefore bool
 	crashAt     int
-	clock       *Clock
+	// poison is at how many writes a worker is killed.
+	poison int
+	clock  *Clock
 }
 
 // crashed is what a worker that ends in the middle panics with.
@@ -50,6 +52,10 @@ func (f *Faults) beforeWrite(ctx context.Context) (refuse, lose bool, after func
 	if where == "" {
 		return false, false, after // the test's own hands
 	}
+	if where == "worker" && f.poison > 0 {
+		f.poison--
+		panic(crashed{where})
+	}
 	if f.crashIn == where && f.crashAt > 0 {
 		if f.crashAt--; f.crashAt == 0 {
 			f.crashIn = ""
@@ -67,6 +73,12 @@ func (f *Faults) beforeWrite(ctx context.Context) (refuse, lose bool, after func
 		return false, true, after
 	}
 	return false, false, after
+}
+
+func (f *Faults) isRefusing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clock.Time().Before(f.refuseUntil)
 }
 
 func (f *Faults) sendLost(name string) bool {

@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/aikajana/aikajana/internal/channel/email"
 	mailfake "github.com/aikajana/aikajana/internal/channel/email/fake"
@@ -179,7 +178,7 @@ func (m *mailboxes) SendMail(_ context.Context, _ string, to []string, raw []byt
 	id, trouble := m.take(to, raw, tag)
 	switch trouble {
 	case "retry":
-		return "", fault.RetryAfter(30*time.Second, "throttled", "the relay takes no mail right now")
+		return "", fault.RetryAfter(0, "throttled", "the relay takes no mail right now")
 	case "reject":
 		return "", fault.Newf(fault.Permanent, "rejected", "the relay rejects this mail")
 	case "lost":

@@ -40,6 +40,8 @@ type Play struct {
 
 	held    bool
 	workers int
+	// raced says that chance decided which of several messages came first.
+	raced   bool
 	twice   map[string]bool
 	reverse map[string]bool
 }
@@ -96,7 +98,9 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 
 func (p *Play) play(ctx context.Context, s *step) error {
 	p.line = s.line
-	p.clock.pass(time.Millisecond)
+	if !s.looks {
+		p.clock.pass(time.Millisecond)
+	}
 	if s.after > 0 {
 		if err := p.pass(ctx, s.after); err != nil {
 			return err
@@ -265,16 +269,10 @@ func (p *Play) follow(ctx context.Context) (n int, err error) {
 		}
 	}()
 	n, err = p.world.React(in(ctx, "react"))
-	if err != nil && p.clock.Time().Before(p.faults.refusing()) {
+	if err != nil && p.faults.isRefusing() {
 		return 0, nil // the stream waits until the table takes writes again
 	}
 	return n, err
-}
-
-func (f *Faults) refusing() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.refuseUntil
 }
 
 // overtake posts a receipt and has it worked on, while the provider has not answered yet.

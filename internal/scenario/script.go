@@ -22,6 +22,8 @@ type step struct {
 	line  int
 	text  string
 	after time.Duration
+	// looks says that it only looks, and takes no time.
+	looks bool
 	do    action
 }
 
@@ -87,6 +89,7 @@ func parseStep(text string, block []string) (*step, error) {
 		return nil, err
 	}
 	words.block = block
+	s.looks = words.plain != nil && words.plain[0] == "expect"
 	s.do, err = compile(words)
 	return s, err
 }

@@ -20,6 +20,7 @@ var forms = []form{
 	{words: "hold", compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
 	{words: "go", compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
 	{words: "go with WORKERS workers", compile: compileWorkers},
+	{words: "go with WORKERS workers in a race", compile: compileRace},
 	{words: "tick", compile: simple(func(ctx context.Context, p *Play) error { return p.world.Tick(in(ctx, "tick")) })},
 
 	{words: "account CHANNEL NAME", named: "…", compile: compileAccount},
@@ -76,6 +77,8 @@ var forms = []form{
 	{words: "queue NAME delivers twice", compile: compileTwice},
 	{words: "queue NAME delivers in reverse", compile: compileReverse},
 	{words: "queue NAME gets garbage", text: true, compile: compileQueueGarbage},
+	{words: "worker crashes on every write", compile: simple(poisonous(1 << 30))},
+	{words: "worker recovers", compile: simple(poisonous(0))},
 	{words: "WHO crashes WHEN write COUNT", compile: compileCrash},
 	{words: "ROLE NAME VERB PERSON", named: "answered", compile: compileVerb},
 }
@@ -110,6 +113,16 @@ func compileWorkers(a *args) (action, error) {
 		defer func() { p.workers = 1 }()
 		return p.settle(ctx)
 	}, nil
+}
+
+// compileRace is for several messages on several workers at once, where chance decides whose comes first: the dump leaves out
+// what follows from that alone.
+func compileRace(a *args) (action, error) {
+	start, err := compileWorkers(a)
+	return func(ctx context.Context, p *Play) error {
+		p.raced = true
+		return start(ctx, p)
+	}, err
 }
 
 func compileAccount(a *args) (action, error) {
@@ -221,6 +234,14 @@ func compileCrash(a *args) (action, error) {
 		p.faults.change(func() { p.faults.crashIn, p.faults.crashBefore, p.faults.crashAt = who, when == "before", n })
 		return nil
 	}, nil
+}
+
+// poisonous has the worker killed at each of the next writes.
+func poisonous(times int) action {
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.poison = times })
+		return nil
+	}
 }
 
 func compileDead(a *args) (action, error) {

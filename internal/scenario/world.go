@@ -105,3 +105,6 @@ func (c *Clock) set(t time.Time) {
 	defer c.mu.Unlock()
 	c.at = t.UTC()
 }
+
+// atOnce is the pause before a write is tried again: none, the script's clock stands still.
+func atOnce(ctx context.Context, _ int) error { return ctx.Err() }
