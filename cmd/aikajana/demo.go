@@ -80,8 +80,9 @@ type play struct {
 	api                    *httptest.Server
 	mails                  *mailfake.World
 	shop                   hookfake.Sender
-	desk                   *client.Client
-	base                   string
+	// desk asks as the administrator, aino as the agent of the story.
+	desk, aino *client.Client
+	base       string
 }
 
 // The people of the story.
@@ -150,6 +151,9 @@ func (p *play) tell(ctx context.Context, server *local.Server, s streams) error 
 	if p.desk, err = client.New(client.Options{Server: p.base, Token: p.token}); err != nil {
 		return err
 	}
+	if p.aino, err = client.New(client.Options{Server: p.base}); err != nil {
+		return err
+	}
 	steps := []struct {
 		what string
 		do   func(context.Context) error
@@ -176,7 +180,7 @@ func (p *play) invite(ctx context.Context, server *local.Server, s streams) erro
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, `
-The desk is open: %[1]s (user admin, password %[2]s)
+The desk is open: %[1]s (users admin and aino, password %[2]s)
 In another terminal:
 
   export AIKAJANA_SERVER=%[1]s AIKAJANA_TOKEN=%[3]s
@@ -209,10 +213,17 @@ func eventually(ctx context.Context, what string, ok func() (bool, error)) error
 }
 
 func (p *play) opened(ctx context.Context) error {
-	return eventually(ctx, "the desk is open", func() (bool, error) {
+	err := eventually(ctx, "the desk is open", func() (bool, error) {
 		_, err := p.desk.Health(ctx)
 		return err == nil, err
 	})
+	if err != nil {
+		return err
+	}
+	if err := p.desk.CreateUser(ctx, client.User{ID: "aino", Name: "Aino Virtanen", Roles: []string{"lead"}, Teams: []string{"support"}}, p.password); err != nil {
+		return err
+	}
+	return p.aino.SignIn(ctx, "aino", p.password)
 }
 
 func (p *play) find(ctx context.Context, address string) (*client.Customer, error) {
@@ -262,7 +273,7 @@ func (p *play) form(ctx context.Context) error {
 func (p *play) mail(ctx context.Context, at string) error {
 	return mailfake.Send(ctx, at, mailfake.Letter{
 		From: maijaAddress, Name: "Maija Meikäläinen", To: []string{deskAddress}, Subject: "Rikkinäinen lamppu, tilaus 1055", Date: time.Now(), MessageID: "demo-1@posti.example",
-		Text: "Hei,\r\n\r\nkirjoitin teille jo muualla, mutta varmuuden vuoksi vielä sähköpostilla: lampun varjostin on halki.\r\n\r\nTerveisin\r\nMaija\r\n",
+		Text: "Hei,\n\nkirjoitin teille jo muualla, mutta varmuuden vuoksi vielä sähköpostilla: lampun varjostin on halki.\n\nTerveisin\nMaija\n",
 	})
 }
 
@@ -299,7 +310,7 @@ func (p *play) answer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.desk.Note(ctx, who.Cases[0].Reference, "demo-note", "Sama vika kolmella muulla tällä viikolla. Kysytty varastolta."); err != nil {
+	if _, err := p.aino.Note(ctx, who.Cases[0].Reference, "demo-note", "Sama vika kolmella muulla tällä viikolla. Kysytty varastolta."); err != nil {
 		return err
 	}
 	entry, err := p.reply(ctx, who, "Hei Maija, katson heti. Lähetämme uuden lampun jo tänään, eikä rikkinäistä tarvitse palauttaa.")
@@ -312,13 +323,17 @@ func (p *play) answer(ctx context.Context) error {
 			return err
 		}
 		for _, one := range other {
-			if _, err := p.desk.Merge(ctx, who.Customer, one); err != nil {
+			if _, err := p.aino.Merge(ctx, who.Customer, one); err != nil {
 				return err
 			}
 		}
 	}
 	if err := p.reaches(ctx, entry, "read"); err != nil {
 		return err
+	}
+	select { // WhatsApp tells whole seconds: thanks come after what they are for
+	case <-ctx.Done():
+	case <-time.After(time.Second):
 	}
 	return p.graph.MustPost(ctx, p.graph.Text(maija, "Kiitos nopeasta vastauksesta! 👍"))
 }
@@ -349,7 +364,7 @@ func (p *play) shopCustomer(ctx context.Context, address string) ([]string, erro
 }
 
 func (p *play) reply(ctx context.Context, who *client.Customer, text string) (*timeline.Entry, error) {
-	a, err := p.desk.Reply(ctx, who.Cases[0].Reference, "", client.Reply{Text: text})
+	a, err := p.aino.Reply(ctx, who.Cases[0].Reference, "", client.Reply{Text: text})
 	if err != nil {
 		return nil, err
 	}

@@ -234,3 +234,16 @@ func (c *Client) Accept(ctx context.Context, token, name, password string) error
 	_, err := c.do(ctx, post("accept the invitation", at("accept-invitation"), in))
 	return err
 }
+
+// SignIn starts a session: what is asked from then on, this user asks.
+func (c *Client) SignIn(ctx context.Context, user, password string) error {
+	_, err := c.do(ctx, post("sign in as "+user, at("sessions"), map[string]string{"user": user, "password": password}))
+	return err
+}
+
+// CreateUser makes a user with a password.
+func (c *Client) CreateUser(ctx context.Context, u User, password string) error {
+	in := map[string]any{"id": u.ID, "name": u.Name, "roles": u.Roles, "teams": u.Teams, "password": password}
+	_, err := c.do(ctx, post("make user "+u.ID, at("users"), in))
+	return err
+}

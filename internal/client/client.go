@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ const maxAnswer = 256 << 20
 type Options struct {
 	// Server is the base address, like https://desk.example; DefaultServer when empty.
 	Server string
-	// Token is an API token; without one only Health works.
+	// Token is an API token; without one, and without SignIn, only Health and Accept work.
 	Token string
 	// Timeout bounds one request; a minute when zero.
 	Timeout time.Duration
@@ -54,8 +55,12 @@ func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = time.Minute
 	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, fmt.Errorf("keep cookies: %w", err)
+	}
 	return &Client{base: base, token: o.Token, http: &http.Client{
-		Transport: o.Transport, Timeout: o.Timeout,
+		Transport: o.Transport, Timeout: o.Timeout, Jar: jar,
 		// No route of the API that is called here redirects: somebody else answers, who must not be given the token.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
