@@ -14,6 +14,7 @@ import (
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/timeline"
 )
 
@@ -56,6 +57,9 @@ func (p *Pipeline) Fetch(ctx context.Context, batch []queue.Message) (failed []s
 
 func (p *Pipeline) fetch(ctx context.Context, ref fileRef, group string) error {
 	e, err := p.Store.Entry(ctx, ref.Entry)
+	if fault.Of(err) == fault.Missing {
+		return p.dropFiles(ctx, ref.Entry)
+	}
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,13 @@ func (p *Pipeline) fetch(ctx context.Context, ref fileRef, group string) error {
 	stored, err := p.get(ctx, e, media, ref.Part)
 	switch {
 	case err == nil:
-		return p.Store.SetMedia(ctx, e.Entry, ref.Part, stored)
+		if err := p.Store.SetMedia(ctx, e.Entry, ref.Part, stored); err != nil {
+			return err
+		}
+		if _, err := p.Store.Entry(ctx, e.Entry); fault.Of(err) == fault.Missing {
+			return p.dropFiles(ctx, e.Entry)
+		}
+		return nil
 	case !fault.Of(err).Again() || ref.Try+1 >= fetchTries:
 		p.Log.WarnContext(ctx, "file given up", "channel", e.Channel, "account", e.Account, "entry", e.Entry, "part", ref.Part, "err", err)
 		media.State, media.Error = msg.MediaFailed, err.Error()
@@ -77,6 +87,29 @@ func (p *Pipeline) fetch(ctx context.Context, ref fileRef, group string) error {
 	}
 	p.Log.InfoContext(ctx, "file refused for now", "channel", e.Channel, "account", e.Account, "entry", e.Entry, "part", ref.Part, "err", err)
 	return p.fetchAgain(ctx, ref, group, max(fault.After(err), min(fetchPause<<ref.Try, queue.MaxDelay)))
+}
+
+// dropFiles deletes the files of an entry that was erased while they were being fetched (I8).
+func (p *Pipeline) dropFiles(ctx context.Context, entry string) error {
+	customer := store.CustomerOf(entry)
+	if customer == "" {
+		return nil
+	}
+	for {
+		const page = 100
+		files, err := p.Blobs.List(ctx, "media/"+customer+"/"+entry+"/", "", page)
+		if err != nil {
+			return fmt.Errorf("find the files of erased entry %s: %w", entry, err)
+		}
+		for _, f := range files {
+			if err := p.dropBlobs(ctx, []string{f.Key}); err != nil {
+				return err
+			}
+		}
+		if len(files) < page {
+			return nil
+		}
+	}
 }
 
 // fetchAgain puts the file off: the message that is in hand is acknowledged, so that a provider's outage cannot fill the

@@ -201,27 +201,32 @@ func (p *Pipeline) Redrive(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// Erase removes a person: what is in the table first, then the blobs, then a line in the ledger of erasures, which a
-// restored table is erased by again before it serves (I8).
+// Erase removes a person. A line goes into the ledger of erasures first, by which a restored table is erased again before it
+// serves (I8); then each entry goes after its blobs. Calling it again finishes what was cut short.
 func (p *Pipeline) Erase(ctx context.Context, customer, by string) (*store.Erasure, error) {
-	done, err := p.Store.Erase(ctx, customer, by)
-	if err != nil {
-		return nil, err
-	}
-	line, err := json.Marshal(done)
-	if err != nil {
-		return nil, fmt.Errorf("erase customer %s: %w", customer, err)
-	}
-	key := "erasures/" + done.At.Time().Format("20060102") + "/" + p.NewID()
-	if _, err := p.Blobs.Put(ctx, key, bytes.NewReader(line), putOptions); err != nil {
-		return nil, fmt.Errorf("erase customer %s: write the ledger of erasures: %w; call again to finish", customer, err)
-	}
-	for _, b := range done.Blobs {
-		if err := p.Blobs.Delete(ctx, b); err != nil {
-			return nil, fmt.Errorf("erase customer %s: delete a file: %w; call again to finish", customer, err)
+	return p.Store.EraseWith(ctx, customer, by, store.EraseHooks{
+		Note: func(ctx context.Context, e *store.Erasure) error {
+			line, err := json.Marshal(e)
+			if err != nil {
+				return fmt.Errorf("write the ledger of erasures: %w", err)
+			}
+			key := "erasures/" + e.At.Time().Format("20060102") + "/" + p.NewID()
+			if _, err := p.Blobs.Put(ctx, key, bytes.NewReader(line), putOptions); err != nil {
+				return fmt.Errorf("write the ledger of erasures: %w", err)
+			}
+			return nil
+		},
+		Drop: p.dropBlobs,
+	})
+}
+
+func (p *Pipeline) dropBlobs(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		if err := p.Blobs.Delete(ctx, key); err != nil {
+			return fmt.Errorf("delete a file: %w", err)
 		}
 	}
-	return done, nil
+	return nil
 }
 
 // Raw is a quarantined input as it came: the body without our own line before it.

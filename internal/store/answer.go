@@ -288,6 +288,9 @@ func (u *unit) patch(c *caseRecord, p *Patch) error {
 		c.Solve(now)
 		return u.closed(c)
 	case *p.State == timeline.CaseSnoozed:
+		if c.State == timeline.CaseSolved {
+			return fault.Field("state", "a solved case can be reopened (state open), not snoozed")
+		}
 		if p.SnoozeTo == nil || *p.SnoozeTo <= now {
 			return fault.Field("snoozed_until", "a snoozed case needs a time in the future")
 		}

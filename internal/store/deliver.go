@@ -76,6 +76,7 @@ func (s *Store) Begin(ctx context.Context, entry string) (Attempt, error) {
 		e.Settle(msg.Sending, now)
 		e.Delivery.Attempt++
 		e.Delivery.Started = now
+		e.Delivery.Claim = s.newID() // two that claim in one millisecond must not take the other's write for their own
 		e.Delivery.Due = now.Add(timeline.SendingTimeout)
 		e.Delivery.Cause = ""
 		u.save(k, e)
@@ -211,7 +212,9 @@ func (u *unit) uncertain(e *entryRecord, cause string) error {
 		return err
 	}
 	if !e.Automatic {
-		c.Undelivered(now)
+		if err := u.undelivered(c); err != nil {
+			return err
+		}
 	}
 	u.save(ck, c)
 	return nil

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aikajana/aikajana/internal/msg"
@@ -28,11 +30,24 @@ type ErasedIdentity struct {
 	Generation int    `json:"generation"`
 }
 
-// Erase removes a person: all customers that are one with the given one, their entries, cases and addresses. What stays are
-// tombstones that hold HMACs and numbers only, so that a redelivery of an erased message is known for a duplicate and brings
-// nothing back, and so that the next message from the same address is a new customer's. Calling it again finishes what was
-// cut short. The caller deletes the blobs that are returned.
+// EraseHooks tie an erasure to what lies outside the table. Either may be nil.
+type EraseHooks struct {
+	// Note is told who is being erased before any content goes: for the ledger of erasures.
+	Note func(context.Context, *Erasure) error
+	// Drop deletes blobs. An entry goes after the blobs that only it names, so that an erasure that is cut short finds them.
+	Drop func(context.Context, []string) error
+}
+
+// Erase is EraseWith without hooks: the caller deletes the blobs that are returned.
 func (s *Store) Erase(ctx context.Context, customer, by string) (*Erasure, error) {
+	return s.EraseWith(ctx, customer, by, EraseHooks{})
+}
+
+// EraseWith removes a person: all customers that are one with the given one, their entries, cases and addresses. What stays
+// are tombstones that hold HMACs and numbers only, so that a redelivery of an erased message is known for a duplicate and
+// brings nothing back, and so that the next message from the same address is a new customer's. Calling it again finishes what
+// was cut short; the profile goes last, so until everything is gone the customer is still found.
+func (s *Store) EraseWith(ctx context.Context, customer, by string, hooks EraseHooks) (*Erasure, error) {
 	person, err := s.Person(ctx, customer)
 	if err != nil {
 		return nil, err
@@ -48,9 +63,21 @@ func (s *Store) Erase(ctx context.Context, customer, by string) (*Erasure, error
 			done.Identities = append(done.Identities, erased)
 		}
 	}
-	for _, c := range person {
-		if err := s.erasePartition(ctx, c.Customer, done); err != nil {
+	if hooks.Note != nil {
+		if err := hooks.Note(ctx, done); err != nil {
+			return nil, fmt.Errorf("erase customer %s: %w; call again to finish", customer, err)
+		}
+	}
+	// The one that was asked for goes last: by it the others are found again.
+	for _, c := range slices.Backward(person) {
+		if err := s.erasePartition(ctx, c.Customer, done, hooks.Drop); err != nil {
 			return nil, fmt.Errorf("erase customer %s: %w; call again to finish", c.Customer, err)
+		}
+	}
+	// What was filed under one of them in a case of another that was still there.
+	for _, c := range person {
+		if err := s.eraseEntries(ctx, c.Customer, done, hooks.Drop); err != nil {
+			return nil, fmt.Errorf("erase customer %s: %w", c.Customer, err)
 		}
 	}
 	return done, nil
@@ -78,47 +105,75 @@ func (s *Store) eraseIdentity(ctx context.Context, customer string, a msg.Addres
 	return erased, err
 }
 
-func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasure) error {
+// erasePartition removes cases, then entries, then the profile as it was before: nothing can be filed in a case that is gone,
+// and no case can be opened without writing the profile, so whatever came in between is found by going through it again.
+func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasure, drop func(context.Context, []string) error) error {
+	k, err := customerKey(customer)
+	if err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		profile, err := s.table.Get(ctx, k)
+		gone := errors.Is(err, table.ErrNotFound)
+		if err != nil && !gone {
+			return fmt.Errorf("read %s: %w", k, err)
+		}
+		cases, err := query[caseRecord](ctx, s, table.Query{PK: "C#" + customer, From: "K#", To: "K$"})
+		if err != nil {
+			return err
+		}
+		for _, c := range cases {
+			if err := s.eraseCase(ctx, &c.Case); err != nil {
+				return err
+			}
+		}
+		if err := s.eraseEntries(ctx, customer, done, drop); err != nil || gone {
+			return err
+		}
+		err = s.table.Write(ctx, table.Delete(k, table.At(profile.Rev)))
+		var conflict *table.Conflict
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &conflict) && !isPassing(err):
+			return fmt.Errorf("erase the profile: %w", err)
+		case attempt == attempts:
+			return tooBusy("erase the profile of customer "+customer, err)
+		}
+		if err := s.pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) eraseEntries(ctx context.Context, customer string, done *Erasure, drop func(context.Context, []string) error) error {
 	for {
 		entries, err := query[entryRecord](ctx, s, table.Query{PK: "C#" + customer, From: "E#", To: "E$", Limit: MaxPage})
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			if err := s.eraseEntry(ctx, e.Entry.Entry, done); err != nil {
+			blobs := entryBlobs(&e.Entry)
+			if drop != nil && len(blobs) > 0 {
+				if err := drop(ctx, blobs); err != nil {
+					return err
+				}
+			}
+			// One that was given another file meanwhile stays, and is met again.
+			if err := s.eraseEntry(ctx, e.Entry.Entry, blobs, done); err != nil {
 				return err
 			}
 		}
-		if len(entries) < MaxPage {
-			break
+		if len(entries) == 0 {
+			return nil
 		}
 	}
-	cases, err := query[caseRecord](ctx, s, table.Query{PK: "C#" + customer, From: "K#", To: "K$"})
-	if err != nil {
-		return err
-	}
-	for _, c := range cases {
-		if err := s.eraseCase(ctx, &c.Case); err != nil {
-			return err
-		}
-	}
-	k, err := customerKey(customer)
-	if err != nil {
-		return err
-	}
-	return s.update(ctx, "erase the profile of customer "+customer, func(u *unit) error {
-		if c, err := load[customerRecord](u, k); err != nil || c == nil {
-			return err
-		}
-		u.remove(k)
-		return nil
-	})
 }
 
-func (s *Store) eraseEntry(ctx context.Context, entry string, done *Erasure) error {
-	var blobs []string
+func (s *Store) eraseEntry(ctx context.Context, entry string, dropped []string, done *Erasure) error {
+	gone := false
 	err := s.update(ctx, "erase entry "+entry, func(u *unit) error {
-		blobs = nil
+		gone = false
 		k, err := entryKey(entry)
 		if err != nil {
 			return err
@@ -127,7 +182,9 @@ func (s *Store) eraseEntry(ctx context.Context, entry string, done *Erasure) err
 		if err != nil || e == nil {
 			return err
 		}
-		blobs = entryBlobs(&e.Entry)
+		if !slices.Equal(entryBlobs(&e.Entry), dropped) {
+			return nil
+		}
 		if id := objectID(&e.Event); id != "" {
 			xk := s.externalKey(e.Channel, e.Scope, id)
 			x, err := load[external](u, xk)
@@ -149,10 +206,11 @@ func (s *Store) eraseEntry(ctx context.Context, entry string, done *Erasure) err
 			}
 		}
 		u.remove(k)
+		gone = true
 		return nil
 	})
-	if err == nil {
-		done.Blobs = append(done.Blobs, blobs...)
+	if err == nil && gone {
+		done.Blobs = append(done.Blobs, dropped...)
 	}
 	return err
 }

@@ -26,7 +26,7 @@ func (s *Store) EraseAgain(ctx context.Context, past *Erasure) (*Erasure, error)
 		}
 	}
 	for _, c := range past.Customers {
-		if err := s.erasePartition(ctx, c, done); err != nil {
+		if err := s.erasePartition(ctx, c, done, nil); err != nil {
 			return nil, fmt.Errorf("erase customer %s again: %w; start again to finish", c, err)
 		}
 	}

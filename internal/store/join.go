@@ -184,8 +184,8 @@ func (u *unit) enter(who *person, c *caseRecord, e *entryRecord) (*caseRecord, e
 		return nil, err
 	}
 	u.save(k, c)
-	// A machine's mail is filed where it belongs but opens nothing that is closed.
-	if e.Automatic && c.State == timeline.CaseSolved {
+	// A machine's mail, or what we said ourselves, is filed where it belongs but opens nothing that is closed.
+	if c.State == timeline.CaseSolved && (e.Automatic || !e.Entry.FromCustomer()) {
 		return c, nil
 	}
 	if c.State == timeline.CaseSolved && c.Agent != "" { // closing took it off the agent's desk
@@ -325,7 +325,7 @@ func (u *unit) openCase(in *Incoming, who *person, e *entryRecord) (*caseRecord,
 		return nil, nil
 	}
 	conversation := timeline.ConversationOf(&e.Event)
-	if open, ok := who.Open[conversation]; ok {
+	if open, ok := who.Open[conversation]; ok && who.Is(CustomerOf(open.Case)) { // else a merge was taken back just now
 		return u.caseOf(open.Case)
 	}
 	if in.Rules.ChatLike {
@@ -346,7 +346,7 @@ func (u *unit) openCase(in *Incoming, who *person, e *entryRecord) (*caseRecord,
 			return u.caseOf(newest.Case)
 		}
 	}
-	if closed, ok := who.Closed[conversation]; ok {
+	if closed, ok := who.Closed[conversation]; ok && who.Is(CustomerOf(closed)) {
 		return u.caseOf(closed)
 	}
 	return nil, nil
@@ -381,8 +381,10 @@ func (u *unit) open(in *Incoming, who *person, e *entryRecord, linked *caseRecor
 	conversation := timeline.ConversationOf(&e.Event)
 	switch {
 	case e.Automatic, e.Kind == msg.KindIdentity, e.Direction == msg.Out:
-		// Nobody asked anything: it is on record, and nothing is open.
+		// Nobody asked anything: it is on record, and nothing is open. The profile is written all the same, so that an
+		// erasure at the same time is noticed.
 		c.State, c.Solved = timeline.CaseSolved, in.ReceivedAt
+		u.save(who.key, who.customerRecord)
 	case who.Opens(conversation, id, in.ReceivedAt):
 		u.save(who.key, who.customerRecord)
 	}

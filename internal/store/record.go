@@ -136,7 +136,7 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 			u.save(k, x)
 			return Outcome{As: Duplicate}, nil
 		}
-		return u.apply(ek, e, ev)
+		return u.apply(ek, e, ev, e.State)
 	}
 	dedupe := ev.DedupeKey()
 	if slices.ContainsFunc(x.Waiting, func(w msg.Event) bool { return w.DedupeKey() == dedupe }) || len(x.Waiting) >= maxWaiting {
@@ -153,17 +153,17 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 // send have been lost: from then on everything about the message finds it.
 func (u *unit) applyTagged(k table.Key, e *entryRecord, in *Incoming) (Outcome, error) {
 	ev := &in.Event
+	was := e.State // before what waited for the external ID is worked in, too
 	if of := ev.Receipt.Of; of != "" && e.ID == "" {
 		if err := u.own(e, in.Scope, of); err != nil {
 			return Outcome{}, err
 		}
 	}
-	return u.apply(k, e, ev)
+	return u.apply(k, e, ev, was)
 }
 
-func (u *unit) apply(k table.Key, e *entryRecord, ev *msg.Event) (Outcome, error) {
+func (u *unit) apply(k table.Key, e *entryRecord, ev *msg.Event, was msg.State) (Outcome, error) {
 	out := Outcome{As: Duplicate, Entry: e.Entry.Entry, Case: e.Entry.Case}
-	was := e.State
 	if e.Apply(ev, u.s.now()) {
 		out.As = Stored
 	}
@@ -192,10 +192,35 @@ func (u *unit) deliveryMoved(e *entryRecord, was msg.State) error {
 		c.Case.Settled(e.Entry.Entry, u.s.now())
 	}
 	if failed && !e.Automatic {
-		c.Undelivered(u.s.now())
+		if err := u.undelivered(c); err != nil {
+			return err
+		}
 	}
 	u.save(k, c)
 	return nil
+}
+
+// undelivered brings the case of an answer that did not go out back to the desk: its agent's, and its conversation's again
+// unless that goes on elsewhere.
+func (u *unit) undelivered(c *caseRecord) error {
+	solved := c.State == timeline.CaseSolved
+	c.Undelivered(u.s.now())
+	if !solved {
+		return nil
+	}
+	who, err := u.profile(c.Customer)
+	if err != nil {
+		return err
+	}
+	if len(c.Conversations) > 0 {
+		conversation := c.Conversations[0]
+		if _, taken := who.Open[conversation]; !taken && who.Opens(conversation, c.Case.Case, c.Opened) {
+			u.save(who.key, who.customerRecord)
+		}
+	}
+	agent := c.Agent
+	c.Agent = ""
+	return u.assign(c, agent)
 }
 
 // recordObject stores a message, a call, a signal or a change of identity as an entry of its own.
@@ -279,7 +304,7 @@ func (u *unit) place(in *Incoming) (*entryRecord, error) {
 	e.Entry.Case, e.Team, e.Assignee = c.Case.Case, c.Team, c.Agent
 	e.Opens = c.In == 0 && c.Out == 0
 	e.Late = c.LastEntry.Sub(sort) > timeline.LateAfter
-	if ev.Direction == msg.In && (ev.Kind == msg.KindMessage || ev.Kind == msg.KindCall) {
+	if e.Entry.FromCustomer() {
 		c.Heard(&e.Entry, in.Rules.Promise)
 	} else {
 		c.Told(&e.Entry)
@@ -336,7 +361,7 @@ func (u *unit) own(e *entryRecord, scope, externalID string) error {
 	waiting := x.Waiting
 	x.Waiting, x.Since = nil, 0
 	u.save(k, x)
-	e.ID = externalID
+	e.ID, e.Scope = externalID, scope
 	for i := range waiting {
 		e.Apply(&waiting[i], u.s.now())
 	}

@@ -197,9 +197,7 @@ func (c *Case) answered(at msg.Time) {
 
 // Undelivered brings a case back to the desk because an answer failed or its fate is unknown: due at once.
 func (c *Case) Undelivered(now msg.Time) {
-	if c.State == CaseSolved || c.State == CaseWaiting {
-		c.State, c.Solved = CaseOpen, 0
-	}
+	c.State, c.Solved, c.SnoozedTo = CaseOpen, 0, 0
 	if c.Waiting.IsZero() {
 		c.Waiting, c.NextDue = now, now
 	}

@@ -62,6 +62,11 @@ type Entry struct {
 	Envelope string `json:"envelope,omitempty"`
 }
 
+// FromCustomer says that the customer said it: somebody has to do something about it.
+func (e *Entry) FromCustomer() bool {
+	return e.Direction == msg.In && (e.Kind == msg.KindMessage || e.Kind == msg.KindCall)
+}
+
 // Version is what a message said before it was edited.
 type Version struct {
 	At      msg.Time    `json:"at"`
@@ -84,6 +89,8 @@ type Delivery struct {
 	// Started is when the present attempt began, Accepted when the provider took it.
 	Started  msg.Time `json:"started,omitzero"`
 	Accepted msg.Time `json:"accepted,omitzero"`
+	// Claim is a random word by which whoever began the attempt knows it for theirs.
+	Claim string `json:"claim,omitempty"`
 	// Quote is the external ID of the message to quote.
 	Quote string `json:"quote,omitempty"`
 	// Cause is why the last attempt did not succeed, in words for an agent.

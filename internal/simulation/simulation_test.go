@@ -1,0 +1,316 @@
+package simulation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/pipeline"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/timeline"
+)
+
+// scenario is a story in steps. Between the steps everything is worked off when calm, or only as far as chance has it.
+type scenario struct {
+	name   string
+	steps  []func(*world)
+	expect func(*world)
+}
+
+var maija = msg.Address{Kind: "sim.phone", Value: "358401234567", Name: "Maija"}
+
+func text(id, words string, at time.Duration) msg.Event {
+	return msg.Event{
+		Channel: "sim", Account: "main", ID: id, Kind: msg.KindMessage, Time: msg.TimeOf(start.Add(at)), Direction: msg.In, From: maija, Thread: maija.Value,
+		Message: &msg.Message{Text: words},
+	}
+}
+
+func from(a msg.Address, ev msg.Event) msg.Event {
+	ev.From, ev.Thread = a, a.Value
+	return ev
+}
+
+func about(kind msg.Kind, at time.Duration) msg.Event {
+	return msg.Event{Channel: "sim", Account: "main", Kind: kind, Time: msg.TimeOf(start.Add(at)), Direction: msg.In, From: maija, Thread: maija.Value}
+}
+
+func posts(events ...msg.Event) func(*world) { return func(w *world) { w.post(events...) } }
+
+// asks has somebody do something to the case that a message is in.
+func asks(what, message string, f func(context.Context, *pipeline.Pipeline, *timeline.Entry) error) func(*world) {
+	return func(w *world) {
+		w.wait(message)
+		e := w.entry(message)
+		if e == nil {
+			w.wrong("%s: message %s is in no timeline", what, message)
+			return
+		}
+		w.do(what, func(ctx context.Context, p *pipeline.Pipeline) error { return f(ctx, p, e) })
+	}
+}
+
+// wait lets the desk work until a message is in a timeline.
+func (w *world) wait(message string) {
+	for range longest {
+		if w.entry(message) != nil {
+			return
+		}
+		w.settle()
+		w.pass(30 * time.Second)
+	}
+}
+
+func replies(message, words string) func(*world) {
+	return asks("reply", message, func(ctx context.Context, p *pipeline.Pipeline, e *timeline.Entry) error {
+		_, err := p.Store.Reply(ctx, store.Answer{
+			Case: e.Case, Agent: "aino", Channel: "sim", Account: "main", To: e.From, Text: words, Key: words,
+		})
+		return err
+	})
+}
+
+func changes(message string, p store.Patch) func(*world) {
+	return asks("change", message, func(ctx context.Context, pl *pipeline.Pipeline, e *timeline.Entry) error {
+		_, err := pl.Store.Change(ctx, e.Case, p)
+		return err
+	})
+}
+
+func state(s timeline.CaseState) store.Patch { return store.Patch{State: &s} }
+
+func later(d time.Duration) func(*world) { return func(w *world) { w.pass(d) } }
+
+func scenarios() []scenario {
+	user := msg.Address{Kind: "sim.user", Value: "FI.123", Name: "Maija"}
+	both := maija
+	both.Also = []msg.Address{user}
+	pekka := msg.Address{Kind: "sim.phone", Value: "358407654321", Name: "Pekka"}
+	agent := "aino"
+	var ten []msg.Event
+	for i := range 10 {
+		ten = append(ten, text(fmt.Sprintf("w%d", i), fmt.Sprint("number ", i), time.Duration(i)*time.Second))
+	}
+	reaction, edit, removal := about(msg.KindReaction, time.Second), about(msg.KindEdit, 2*time.Second), about(msg.KindRemoval, 3*time.Second)
+	reaction.Reaction, edit.Edit = &msg.Reaction{Of: "w1", Emoji: "👍"}, &msg.Edit{Of: "w1", Message: msg.Message{Text: "edited"}}
+	removal.Removal = &msg.Removal{Of: "w2"}
+	picture := text("w1", "look", 0)
+	picture.Message.Parts = []msg.Part{{Kind: msg.PartImage, Media: &msg.Media{ID: "m1", URL: "https://files.example/1", Type: "image/jpeg"}}}
+	echo := text("e1", "I called you", 2*time.Hour)
+	echo.Direction, echo.From, echo.To = msg.Out, msg.Address{Kind: "sim.desk", Value: "1"}, []msg.Address{maija}
+	return []scenario{
+		{"first contact with two identities", []func(*world){posts(from(both, text("w1", "hello", 0)))}, one("w1", "hello")},
+		{"a message on an open case", []func(*world){posts(text("w1", "hello", 0)), posts(text("w2", "again", time.Second))}, sameCase("w1", "w2")},
+		{"ten messages of one customer at once", []func(*world){posts(ten...)}, sameCase("w0", "w9")},
+		{"early reaction and edit", []func(*world){posts(reaction), posts(edit), posts(text("w1", "hello", 0), text("w2", "x", time.Second)), posts(removal)}, one("w1", "edited")},
+		{"reply and receipts", []func(*world){posts(text("w1", "hello", 0)), replies("w1", "answer"), replies("w1", "another")}, answered("answer", "another")},
+		{"merge and take back", []func(*world){
+			posts(text("w1", "hello", 0)), posts(from(pekka, text("p1", "moi", 0))), merges("w1", "p1"),
+			posts(from(pekka, text("p2", "more", time.Minute))), unmerges("w1", "p1"), posts(from(pekka, text("p3", "last", 2*time.Minute))),
+		}, one("p3", "last")},
+		{"erase and redelivery", []func(*world){
+			posts(picture), replies("w1", "a private answer"), erases("w1", "look", "private answer", "secret picture", maija.Value), posts(picture),
+		}, nothing("w1")},
+		{"quarantine and replay", []func(*world){posts(text(unreadable, "odd", 0)), replays, posts(text("w1", "fine", time.Second))}, quarantined},
+		{"solve, reopen, snooze", []func(*world){
+			posts(text("w1", "hello", 0)), changes("w1", store.Patch{Agent: &agent}), changes("w1", state(timeline.CaseSolved)), later(time.Hour),
+			posts(text("w2", "not yet", time.Hour)), snoozes("w2"), later(3 * time.Hour),
+		}, sameCase("w1", "w2")},
+		{"an echo into a solved case", []func(*world){posts(text("w1", "hello", 0)), changes("w1", state(timeline.CaseSolved)), later(2 * time.Hour), posts(echo)}, sameCase("w1", "e1")},
+		{"a picture", []func(*world){posts(picture)}, stored("w1")},
+	}
+}
+
+func one(id, words string) func(*world) {
+	return func(w *world) {
+		if e := w.entry(id); e == nil || e.Message.Text != words {
+			w.wrong("message %s: %+v", id, e)
+		}
+	}
+}
+
+func sameCase(a, b string) func(*world) {
+	return func(w *world) {
+		if x, y := w.entry(a), w.entry(b); x == nil || y == nil || x.Case != y.Case {
+			w.wrong("messages %s and %s are not in one case: %+v, %+v", a, b, x, y)
+		}
+	}
+}
+
+func nothing(id string) func(*world) {
+	return func(w *world) {
+		if e := w.entry(id); e != nil {
+			w.wrong("I8: message %s came back: %+v", id, e)
+		}
+	}
+}
+
+func answered(words ...string) func(*world) {
+	return func(w *world) {
+		for _, want := range words {
+			n := 0
+			for _, e := range w.entries() {
+				if e.Delivery != nil && e.Message.Text == want {
+					n++
+					if e.State != msg.Delivered && e.State != msg.Uncertain {
+						w.wrong("answer %q is %s", want, e.State)
+					}
+				}
+			}
+			if n != 1 {
+				w.wrong("answer %q is there %d times", want, n)
+			}
+		}
+	}
+}
+
+func stored(id string) func(*world) {
+	return func(w *world) {
+		e := w.entry(id)
+		if e == nil || e.Message.Parts[0].Media.State != msg.MediaStored || w.blobs[e.Message.Parts[0].Media.Key] == nil {
+			w.wrong("the file of %s is not there: %+v", id, e)
+		}
+	}
+}
+
+// quarantined: an input that stays unreadable is in quarantine, whatever else happened to it.
+func quarantined(w *world) {
+	list, _, err := w.other.Store.QuarantineList(context.Background(), store.Page{}, false)
+	w.must(err)
+	if len(list) == 0 {
+		w.wrong("I1: an input that nobody understood is not in quarantine")
+	}
+}
+
+func replays(w *world) {
+	w.drain()
+	w.do("replay", func(ctx context.Context, p *pipeline.Pipeline) error {
+		list, _, err := p.Store.QuarantineList(ctx, store.Page{}, false)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		return p.Replay(ctx, list[0].ID)
+	})
+}
+
+func merges(a, b string) func(*world) {
+	return func(w *world) {
+		w.wait(a)
+		w.wait(b)
+		x, y := w.entry(a), w.entry(b)
+		if x == nil || y == nil {
+			w.wrong("nobody to merge")
+			return
+		}
+		w.do("merge", func(ctx context.Context, p *pipeline.Pipeline) error {
+			_, err := p.Store.Merge(ctx, x.Customer, y.Customer, "aino")
+			return err
+		})
+	}
+}
+
+func unmerges(a, b string) func(*world) {
+	return func(w *world) {
+		c, err := w.other.Store.Customer(context.Background(), w.entry(a).Customer)
+		if err != nil || len(c.Merges) == 0 {
+			w.wrong("there is nothing to take back between %s and %s: %v", a, b, err)
+			return
+		}
+		w.do("take back", func(ctx context.Context, p *pipeline.Pipeline) error {
+			return p.Store.Unmerge(ctx, c.Merges[0].Merge, "aino")
+		})
+	}
+}
+
+func erases(message string, secrets ...string) func(*world) {
+	return func(w *world) {
+		w.wait(message)
+		e := w.entry(message)
+		if e == nil {
+			return
+		}
+		w.do("erase", func(ctx context.Context, p *pipeline.Pipeline) error {
+			_, err := p.Erase(ctx, e.Customer, "aino")
+			if fault.Of(err) == fault.Missing {
+				return nil // done before, as far as anybody can see
+			}
+			return err
+		})
+		w.erased = secrets
+	}
+}
+
+func snoozes(message string) func(*world) {
+	return func(w *world) {
+		until := w.now().Add(2 * time.Hour)
+		p := state(timeline.CaseSnoozed)
+		p.SnoozeTo = &until
+		changes(message, p)(w)
+	}
+}
+
+// play runs a scenario under a plan and says what is wrong afterwards.
+func play(t *testing.T, s scenario, pl *plan, b broken) []string {
+	t.Helper()
+	w := newWorld(t, s.name, pl, b)
+	defer w.close()
+	for _, step := range s.steps {
+		step(w)
+		if !pl.shuffle || w.rand.IntN(2) == 0 {
+			w.drain()
+		} else {
+			w.react()
+			w.step(names[w.rand.IntN(len(names))], 1+w.rand.IntN(3))
+		}
+	}
+	pl.until = 0
+	pl.at = nil
+	w.drain()
+	return w.verify(s.expect)
+}
+
+func TestEveryScenarioHoldsWithoutFaults(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios() {
+		pl := &plan{}
+		report(t, s, pl, play(t, s, pl, broken{}))
+	}
+}
+
+func report(t *testing.T, s scenario, pl *plan, problems []string) {
+	t.Helper()
+	if len(problems) > 0 {
+		t.Errorf("%s, seed %d, %s:\n\t%s", s.name, pl.seed, strings.Join(pl.hit, "; "), strings.Join(problems, "\n\t"))
+	}
+}
+
+// TestEverySingleFaultLeavesEverythingInOrder puts each fault at each call of each scenario.
+func TestEverySingleFaultLeavesEverythingInOrder(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			calm := &plan{}
+			play(t, s, calm, broken{})
+			runs := 0
+			for n, what := range calm.log {
+				for k := none + 1; k < kinds; k++ {
+					if !possible(what, k) {
+						continue
+					}
+					pl := &plan{at: map[int]kind{n: k}}
+					report(t, s, pl, play(t, s, pl, broken{}))
+					runs++
+				}
+			}
+			t.Logf("%d calls, %d runs", len(calm.log), runs)
+		})
+	}
+}
+
+var _ = errors.New
