@@ -76,6 +76,6 @@ func (c *compactCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s before, %s now\n", terminal.Bytes(int64(report.Before)), terminal.Bytes(int64(report.After))) //nolint:gosec // no disk holds 2^63 bytes
+	_, err = fmt.Fprintf(s.out, "%s before, %s now\n", terminal.Bytes(report.Before), terminal.Bytes(report.After))
 	return err
 }

@@ -121,23 +121,50 @@ func (c *controller) backup(ctx context.Context, body []byte) (any, error) {
 	return report, err
 }
 
-// CompactReport says what compacting brought, in bytes on disk.
+// CompactReport says what compacting brought, in bytes of the store's tables on disk. Their log, which turns over by itself,
+// is not counted.
 type CompactReport struct {
-	Before uint64 `json:"before"`
-	After  uint64 `json:"after"`
+	Before int64 `json:"before"`
+	After  int64 `json:"after"`
 }
 
 func (c *controller) compact(ctx context.Context, _ []byte) (any, error) {
-	return compact(ctx, c.s.db)
+	return compact(ctx, c.s.o.Data, c.s.db)
 }
 
-func compact(ctx context.Context, db *engine.DB) (*CompactReport, error) {
-	report := &CompactReport{Before: db.Metrics().DiskBytes}
+func compact(ctx context.Context, data string, db *engine.DB) (*CompactReport, error) {
+	before, err := tableBytes(data)
+	if err != nil {
+		return nil, err
+	}
 	if err := db.Compact(ctx); err != nil {
 		return nil, err
 	}
-	report.After = db.Metrics().DiskBytes
-	return report, nil
+	// What is not needed any more is deleted a moment later: the figure is of now.
+	after, err := tableBytes(data)
+	return &CompactReport{Before: before, After: after}, err
+}
+
+// tableBytes is the size of the store's tables.
+func tableBytes(data string) (sum int64, err error) {
+	entries, err := os.ReadDir(filepath.Join(data, storeFolder))
+	if err != nil {
+		return 0, fmt.Errorf("measure the store: %w", err)
+	}
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext != ".sst" && ext != ".blob" {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted since the folder was listed
+		}
+		if err != nil {
+			return 0, fmt.Errorf("measure the store: %w", err)
+		}
+		sum += info.Size()
+	}
+	return sum, nil
 }
 
 // errNobody: no process serves the store.
@@ -217,7 +244,7 @@ func Compact(ctx context.Context, data string) (*CompactReport, error) {
 		return report, err
 	}
 	err = withStore(data, func(db *engine.DB) error {
-		report, err = compact(ctx, db)
+		report, err = compact(ctx, data, db)
 		return err
 	})
 	return report, err
