@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,6 +88,7 @@ func (w *world) open(t *testing.T, data string, change ...func(*Options)) *desk 
 	if d.client, err = client.New(client.Options{Server: "http://" + server.HTTPAddr(), Token: deskToken}); err != nil {
 		t.Fatal(err)
 	}
+	until(t, "the desk is open", func() bool { _, err := d.client.Health(t.Context()); return err == nil })
 	return d
 }
 
@@ -473,4 +475,22 @@ func TestCompactGivesSpaceBackWhileTheStoreIsInUseAndWhenItIsNot(t *testing.T) {
 		t.Errorf("a stopped store: %v", err)
 	}
 	checked(t, d.data)
+}
+
+// said collects what a server prints.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }

@@ -72,7 +72,7 @@ func newDemo(hook string, now func() time.Time) *demo {
 		provider: fake.New(fake.Options{
 			PhoneNumberID: demoNumber, AppSecret: demoSecrets["app_secret"], VerifyToken: demoSecrets["verify_token"],
 			AccessToken: demoSecrets["access_token"], Webhook: hook, Now: now, Statuses: []string{"sent", "delivered", "read"},
-			FirstID: int(now().Unix()), // the store remembers the IDs of earlier starts
+			FirstID: int(now().UnixMilli()), // the store remembers the IDs of earlier starts, which were fewer than one a millisecond
 		}),
 		started: make(chan bool, 1),
 	}
