@@ -18,7 +18,7 @@ import (
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 )
 
-const whatsappNamed = "from user name id of reply media at answered signature was"
+const whatsappNamed = "from user name id of reply media at answered signature was long"
 
 // answered is the HTTP status that a provider is to get.
 func answered(a *args) (int, error) {
@@ -104,10 +104,7 @@ func (p *Play) post(r *http.Request, status int) error {
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != status {
-		return fmt.Errorf("it was answered with %d, not %d", response.StatusCode, status)
-	}
-	return nil
+	return wanted(status)(response.StatusCode, response.Body.Close())
 }
 
 func compileGarbage(a *args) (action, error) {
@@ -176,6 +173,9 @@ func whatsappUpdate(kind string, w *words) (func(*Play) (fake.Update, error), er
 	return func(p *Play) (fake.Update, error) {
 		of := *w
 		of.named = map[string]string{}
+		if n, err := strconv.Atoi(w.named["long"]); err == nil && n > 0 && n <= 1<<20 {
+			of.text += strings.Repeat("x", n)
+		}
 		for k, v := range w.named {
 			of.named[k] = v
 		}
@@ -214,7 +214,7 @@ func next(b ...fake.Behaviour) action {
 }
 
 func compileRefuse(a *args) (action, error) {
-	n, err := a.count("COUNT")
+	n, err := a.count()
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +276,7 @@ func compileStatus(a *args) (action, error) {
 }
 
 func compileMediaFails(a *args) (action, error) {
-	n, err := a.count("COUNT")
+	n, err := a.count()
 	return func(_ context.Context, p *Play) error {
 		p.outside.whatsapp.FailMedia(p.outside.file(a.at["ID"]), n)
 		return nil

@@ -34,6 +34,7 @@ import (
 	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/check"
+	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
 	"github.com/aikajana/aikajana/internal/standin"
@@ -86,7 +87,9 @@ func (w *amazon) open(ctx context.Context) error {
 	}
 	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock)
 	w.sqs = sqs.NewFromConfig(standin.Config(w.parts.SQS))
-	w.s3 = s3.NewFromConfig(standin.Config(w.parts.Moto), func(o *s3.Options) { o.UsePathStyle = true })
+	w.s3 = s3.NewFromConfig(standin.Config(w.parts.Moto), func(o *s3.Options) {
+		o.UsePathStyle, o.HTTPClient, o.Retryer = true, &http.Client{Transport: troubledStorage{w.stage.Faults}}, fast()
+	})
 	if _, err := w.s3.CreateBucket(ctx, &s3.CreateBucketInput{
 		Bucket: &w.name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: standin.Region},
 	}); err != nil {
@@ -313,6 +316,14 @@ func (m mortal) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o 
 	return out, err
 }
 
+// Query implements dynamo.API: an index that is stale shows nothing yet.
+func (m mortal) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	if in.IndexName != nil && m.faults.indexStale(ctx) {
+		return &dynamodb.QueryOutput{}, nil
+	}
+	return m.API.Query(ctx, in, o...)
+}
+
 // TransactWriteItems implements dynamo.API.
 func (m mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {
 	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.TransactWriteItems(ctx, in, o...); return err })
@@ -339,6 +350,17 @@ func (troubledWire) RoundTrip(r *http.Request) (*http.Response, error) {
 	_, _ = io.Copy(io.Discard, response.Body) // it has landed; nobody hears of it
 	_ = response.Body.Close()
 	return nil, errors.New("connection reset by peer")
+}
+
+// troubledStorage is S3 that cannot be read for a while.
+type troubledStorage struct{ faults *Faults }
+
+// RoundTrip implements http.RoundTripper.
+func (s troubledStorage) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet && s.faults.blobsFail() {
+		return &http.Response{StatusCode: http.StatusServiceUnavailable, Request: r, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody}, nil
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // heldQueue is SQS whose delays and visibility go by the script's clock: what is delayed is held back here, and what was
@@ -406,7 +428,7 @@ func (q *heldQueue) Receive(ctx context.Context, most int, _ time.Duration) ([]q
 		if _, seen := q.sent[m.ID]; !seen {
 			q.sent[m.ID] = q.clock.Time()
 		}
-		m.SentAt = at(q.sent[m.ID])
+		m.SentAt = msg.TimeOf(q.sent[m.ID])
 		q.flying[m.Handle] = flight{*m, q.clock.Time().Add(180 * time.Second)}
 	}
 	return got, err

@@ -3,6 +3,7 @@
 package scenario_test
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -30,4 +31,13 @@ func TestEveryStoryIsToldByTheAWSWorldInTheSameBytes(t *testing.T) {
 			compare(t, name, dump, string(want))
 		})
 	}
+}
+
+func worlds(t testing.TB) map[string]func(context.Context, *scenario.Stage) (scenario.World, error) {
+	return map[string]func(context.Context, *scenario.Stage) (scenario.World, error){"local": scenario.NewLocal, "aws": parts(t).NewAWS}
+}
+
+func TestFault64_AMailThatCannotBeReadYetIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	play(t, read(t, "aws/mail-not-readable-yet"), parts(t).NewAWS)
 }

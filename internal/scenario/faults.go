@@ -3,9 +3,11 @@ package scenario
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
+	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/table"
@@ -24,6 +26,9 @@ type Faults struct {
 	crashIn     string
 	crashBefore bool
 	crashAt     int
+	// stale says that the indexes show nothing to workers; blobsUntil is until when no blob can be read.
+	stale      bool
+	blobsUntil time.Time
 	// poison is at how many writes a worker is killed.
 	poison int
 	clock  *Clock
@@ -75,6 +80,19 @@ func (f *Faults) beforeWrite(ctx context.Context) (refuse, lose bool, after func
 	return false, false, after
 }
 
+// indexStale says that a worker's question to an index finds nothing yet.
+func (f *Faults) indexStale(ctx context.Context) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stale && ctx.Value(place{}) == "worker"
+}
+
+func (f *Faults) blobsFail() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clock.Time().Before(f.blobsUntil)
+}
+
 func (f *Faults) isRefusing() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,6 +135,14 @@ func (t troubledTable) Write(ctx context.Context, ops ...table.Op) error {
 	return err
 }
 
+// Query finds nothing in an index that is stale.
+func (t troubledTable) Query(ctx context.Context, q table.Query) ([]table.Item, error) {
+	if q.Index != "" && t.faults.indexStale(ctx) {
+		return nil, nil
+	}
+	return t.Table.Query(ctx, q)
+}
+
 // Scan reads past the faults.
 func (t troubledTable) Scan(ctx context.Context, from table.Key, limit int) ([]table.Item, error) {
 	s, ok := t.Table.(table.Scanner)
@@ -142,4 +168,18 @@ func (q troubledQueue) Send(ctx context.Context, out ...queue.Outgoing) error {
 		return fault.RetryAfter(time.Second, "lost", "no answer came from queue %s", q.name)
 	}
 	return nil
+}
+
+// troubledBlobs are blobs that cannot be read for a while.
+type troubledBlobs struct {
+	blob.Store
+	faults *Faults
+}
+
+// Get fails as the script says.
+func (b troubledBlobs) Get(ctx context.Context, key string, from, n int64) (io.ReadCloser, blob.Info, error) {
+	if b.faults.blobsFail() {
+		return nil, blob.Info{}, fault.RetryAfter(time.Second, "unavailable", "read blob %s: it cannot be read right now", key)
+	}
+	return b.Store.Get(ctx, key, from, n)
 }

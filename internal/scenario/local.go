@@ -90,7 +90,7 @@ func (w *local) open(ctx context.Context) error {
 	g := guard.New(guard.Options{AllowPrivate: true})
 	hub := api.NewHub()
 	w.app, err = app.New(app.Deps{
-		Table: troubledTable{w.table, s.Faults}, Blobs: w.blobs, Secrets: w.secrets, Inbound: queues["inbound"], Mails: queues["mail"],
+		Table: troubledTable{w.table, s.Faults}, Blobs: troubledBlobs{w.blobs, s.Faults}, Secrets: w.secrets, Inbound: queues["inbound"], Mails: queues["mail"],
 		Media: queues["media"], Wake: queues["wake"], HTTP: g.Client(), Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.Mailer, Push: hub,
 		Key: s.Key, Now: s.Clock.Now, Rand: s.Rand, Pause: atOnce, Log: s.Log, Config: pipeline.Config{BaseURL: BaseURL, Hours: timeline.OfficeHours(zone)},
 	})

@@ -18,7 +18,6 @@ import (
 
 	"github.com/aikajana/aikajana/internal/channel/email"
 	mailfake "github.com/aikajana/aikajana/internal/channel/email/fake"
-	hookfake "github.com/aikajana/aikajana/internal/channel/webhook/fake"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/fault"
 )
@@ -30,7 +29,6 @@ type outside struct {
 	graph    *httptest.Server
 	mail     *mailboxes
 	ses      *httptest.Server
-	hooks    *hookfake.Sender
 
 	mu sync.Mutex
 	// receiptFirst is the status that overtakes the provider's next answer.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
-	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
@@ -348,5 +347,3 @@ func (p *Play) meet(name, kind, value string) {
 		p.people[name] = kind + ":" + value
 	}
 }
-
-func at(t time.Time) msg.Time { return msg.TimeOf(t) }

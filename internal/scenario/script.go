@@ -188,10 +188,10 @@ func (a *args) duration(name, otherwise string) (time.Duration, error) {
 	return d, nil
 }
 
-func (a *args) count(name string) (int, error) {
-	n, err := strconv.Atoi(a.at[name])
+func (a *args) count() (int, error) {
+	n, err := strconv.Atoi(a.at["COUNT"])
 	if err != nil || n < 1 || n > 100000 {
-		return 0, fmt.Errorf("%q is no number of times", a.at[name])
+		return 0, fmt.Errorf("%q is no number of times", a.at["COUNT"])
 	}
 	return n, nil
 }

@@ -73,6 +73,8 @@ var forms = []form{
 	{words: "expect ledger CHANNEL", named: "received stored duplicate quarantined pending dead", compile: compileLedger},
 	{words: "table refuses writes for TIME", compile: compileTableRefuses},
 	{words: "table loses COUNT answers", compile: compileTableLoses},
+	{words: "index is stale", compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
+	{words: "blobs cannot be read for TIME", compile: compileBlobs},
 	{words: "queue NAME loses COUNT answers", compile: compileQueueLoses},
 	{words: "queue NAME delivers twice", compile: compileTwice},
 	{words: "queue NAME delivers in reverse", compile: compileReverse},
@@ -181,8 +183,16 @@ func compileTableRefuses(a *args) (action, error) {
 	}, err
 }
 
+func compileBlobs(a *args) (action, error) {
+	d, err := a.duration("TIME", "")
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.blobsUntil = p.clock.Time().Add(d) })
+		return nil
+	}, err
+}
+
 func compileTableLoses(a *args) (action, error) {
-	n, err := a.count("COUNT")
+	n, err := a.count()
 	return func(_ context.Context, p *Play) error {
 		p.faults.change(func() { p.faults.lose = n })
 		return nil
@@ -190,7 +200,7 @@ func compileTableLoses(a *args) (action, error) {
 }
 
 func compileQueueLoses(a *args) (action, error) {
-	n, err := a.count("COUNT")
+	n, err := a.count()
 	if err == nil {
 		err = knownQueue(a.at["NAME"])
 	}
@@ -222,7 +232,7 @@ func knownQueue(name string) error {
 }
 
 func compileCrash(a *args) (action, error) {
-	n, err := a.count("COUNT")
+	n, err := a.count()
 	who, when := a.at["WHO"], a.at["WHEN"]
 	switch {
 	case err != nil:
