@@ -69,3 +69,12 @@ fuzz: ## Fuzz everything that parses, FUZZTIME each
 bench: build ## Measure the program next to the bare store on this machine's disk
 	@echo "bench: some minutes; a million cases are seeded for the long work list"
 	go run ./internal/bench/cmd/bench -binary bin/aikajana
+
+KILL_ROUNDS ?= 1000
+SOAK ?= 10m
+
+.PHONY: soak
+soak: build ## Kill the process a thousand times, then load it evenly for ten minutes
+	@echo "soak: $(KILL_ROUNDS) kills at about two a second, then an even load for $(SOAK)"
+	AIKAJANA_KILL_ROUNDS=$(KILL_ROUNDS) go test -count=1 -v -timeout 4h -run '^TestKilledAtRandomMoments' ./cmd/aikajana
+	go run ./internal/bench/cmd/bench -binary bin/aikajana -soak $(SOAK)

@@ -31,13 +31,7 @@ type Seeded struct {
 // with an open case each. The change feed is moved on without reacting, because nobody is to be notified of them.
 func Seed(ctx context.Context, data string, entries, cases int) (s Seeded, err error) {
 	begun := time.Now()
-	server, err := local.Open(local.Options{Data: data, HTTP: "127.0.0.1:0", Token: Token}) // makes folder, keys and token
-	if err != nil {
-		return s, err
-	}
-	ended, cancel := context.WithCancel(ctx)
-	cancel()
-	if err := server.Serve(ended); err != nil {
+	if err := prepare(ctx, data); err != nil {
 		return s, err
 	}
 	text, err := os.ReadFile(filepath.Join(data, "key"))
@@ -83,6 +77,22 @@ func Seed(ctx context.Context, data string, entries, cases int) (s Seeded, err e
 	s.Cases, s.Took = cases, time.Since(begun)
 	return s, err
 }
+
+// prepare makes folder, keys and token by starting the program once, in this process, and ending it when it listens.
+func prepare(ctx context.Context, data string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server, err := local.Open(local.Options{Data: data, HTTP: "127.0.0.1:0", Token: Token, Out: whenWritten(cancel)})
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx)
+}
+
+// whenWritten is a writer that calls itself at every write.
+type whenWritten func()
+
+func (f whenWritten) Write(b []byte) (int, error) { f(); return len(b), nil }
 
 var longOne = msg.Address{Kind: "whatsapp.phone", Value: "358400000000"}
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/bench"
 )
@@ -30,6 +31,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.Messages, "messages", 20000, "messages in each line of the throughput table (fewer with 1 client)")
 	flag.IntVar(&o.Entries, "entries", 100_000, "length of the long timeline")
 	flag.IntVar(&o.Cases, "cases", 1_000_000, "open cases in the long work list; 0 leaves the pages out")
+	soak := flag.Duration("soak", 0, "instead of the measurement, an even load for so long")
+	rate := flag.Float64("rate", 500, "messages a second of that load")
 	clients := flag.String("clients", "1,8,32,100", "numbers of clients")
 	flag.Parse()
 	for _, c := range splitInts(*clients) {
@@ -48,6 +51,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	o.Binary = binary
+	if *soak > 0 {
+		return bench.Soak(ctx, bench.SoakOptions{Options: o, For: *soak, Every: 30 * time.Second, Rate: *rate})
+	}
 	return bench.Run(ctx, o)
 }
 
