@@ -114,7 +114,7 @@ func possible(what string, k kind) bool {
 	case none:
 		return false
 	case crashBefore, crashAfter:
-		return true
+		return !reads(what) // else it is the crash after the effect before it
 	case refused:
 		return true
 	case lost:
@@ -125,6 +125,10 @@ func possible(what string, k kind) bool {
 		return what == "table.Query(index)"
 	}
 	return false
+}
+
+func reads(what string) bool {
+	return what == "table.Get" || strings.HasPrefix(what, "table.Query") || what == "blob.Get"
 }
 
 // overtake has a second process do everything that there is to do, as if each message had been delivered twice.

@@ -2,8 +2,10 @@ package simulation_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -313,4 +315,93 @@ func TestEverySingleFaultLeavesEverythingInOrder(t *testing.T) {
 	}
 }
 
-var _ = errors.New
+// TestEveryPairOfFaultsLeavesTheSmallestScenariosInOrder puts two faults in one run. Of the first fault's calls all are taken,
+// of the second's those that follow it closely and every fifth after that.
+func TestEveryPairOfFaultsLeavesTheSmallestScenariosInOrder(t *testing.T) {
+	t.Parallel()
+	all := scenarios()
+	for _, s := range []scenario{all[0]} {
+		calm := &plan{}
+		play(t, s, calm, broken{})
+		runs := 0
+		for n := range calm.log {
+			for _, k := range []kind{crashAfter, lost, overtaken} {
+				if !possible(calm.log[n], k) {
+					continue
+				}
+				for m := n + 1; m < n+20; m++ {
+					if m > n+4 && (m-n)%5 != 0 {
+						continue
+					}
+					for _, second := range []kind{crashBefore, lost, lostBefore} {
+						pl := &plan{at: map[int]kind{n: k, m: second}}
+						report(t, s, pl, play(t, s, pl, broken{}))
+						runs++
+					}
+				}
+			}
+		}
+		t.Logf("%d calls, %d runs", len(calm.log), runs)
+	}
+}
+
+// seeds is how many random runs each scenario has; the seed of one that fails is in its message.
+const seeds = 25
+
+func TestFaultsByChanceLeaveEverythingInOrder(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(seeds) {
+				pl := &plan{chance: 0.08, until: 150, seed: seed + firstSeed(), shuffle: true}
+				report(t, s, pl, play(t, s, pl, broken{}))
+			}
+		})
+	}
+}
+
+// firstSeed lets a longer run look elsewhere: SIMULATION_SEED=1000 go test -count=20 ….
+func firstSeed() uint64 {
+	n, _ := strconv.ParseUint(os.Getenv("SIMULATION_SEED"), 10, 64) // unset is 0
+	return n
+}
+
+// TestTheChecksNoticeABrokenDesk puts a defect in and wants it found by a single fault.
+func TestTheChecksNoticeABrokenDesk(t *testing.T) {
+	t.Parallel()
+	all := scenarios()
+	for _, one := range []struct {
+		name     string
+		broken   broken
+		scenario scenario
+		want     string
+	}{
+		{"a table that ignores preconditions", broken{blindTable: true}, all[1], "I"},
+		{"a reply sent before it is claimed", broken{sendFirst: true}, all[4], "I6"},
+		{"an acknowledgement before the write", broken{ackFirst: true}, all[0], "I1"},
+		{"changes counted twice", broken{doubleTally: true}, all[1], "I1"},
+		{"a file acknowledged before it is kept", broken{ackFirst: true}, all[10], "file"},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			t.Parallel()
+			calm := &plan{}
+			if found(play(t, one.scenario, calm, one.broken), one.want) {
+				return
+			}
+			for n, what := range calm.log {
+				for k := none + 1; k < kinds; k++ {
+					if possible(what, k) && found(play(t, one.scenario, &plan{at: map[int]kind{n: k}}, one.broken), one.want) {
+						t.Logf("found by: %s at call %d, %s", k, n, what)
+						return
+					}
+				}
+			}
+			t.Error("nobody noticed")
+		})
+	}
+}
+
+func found(problems []string, want string) bool {
+	return slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, want) })
+}

@@ -175,7 +175,7 @@ func (w *world) crash() {
 // handlers are the steps of the pipeline by the queue that each follows.
 func (w *world) handlers(p *pipeline.Pipeline) map[string]queue.Handler {
 	deliver := p.Deliver
-	if w.broken.sendFirst {
+	if w.broken.sendFirst && p == w.p {
 		deliver = w.sendFirst
 	}
 	return map[string]queue.Handler{"inbound": p.Process, "mail": p.Mail, "media": p.Fetch, "wake": deliver}
@@ -234,8 +234,11 @@ func (w *world) react() bool {
 		if w.p.React(ctx, changes) != nil {
 			return
 		}
-		if w.broken.doubleTally && w.p.Store.Tally(ctx, changes[:0:0]) == nil {
-			_ = w.p.React(ctx, changes)
+		if w.broken.doubleTally {
+			for i := range changes {
+				changes[i].Seq += "0"
+			}
+			_ = w.p.Store.Tally(ctx, changes)
 		}
 		w.plan.call(w, "feed.Ack", func() error { acked = w.feed.Ack(ctx) == nil; return nil })
 	})
@@ -291,7 +294,9 @@ func (w *world) quiet() bool {
 	if backlog, err := w.table.Backlog(); err != nil || backlog > 0 || len(w.provider.undelivered) > 0 {
 		return false
 	}
-	return !slices.ContainsFunc(w.entries(), func(e *timeline.Entry) bool { return e.State == msg.Pending || e.State == msg.Sending })
+	return !slices.ContainsFunc(w.items(), func(i table.Item) bool {
+		return strings.HasPrefix(i.SK, "E#") && (bytes.Contains(i.Body, []byte(`"state":"pending"`)) || bytes.Contains(i.Body, []byte(`"state":"sending"`)))
+	})
 }
 
 // do has somebody outside ask for something until they get an answer, as a client with retries does.
