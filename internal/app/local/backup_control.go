@@ -258,7 +258,7 @@ func withStore(data string, f func(*engine.DB) error) error {
 	}
 	db, err := engine.Open(folder, engine.Options{})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; nobody may be using it meanwhile", err)
 	}
 	return errors.Join(f(db), db.Close())
 }

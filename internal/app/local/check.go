@@ -2,9 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/check"
@@ -17,12 +14,12 @@ import (
 
 // Check verifies the invariants of a stopped store. It changes nothing that is kept.
 func Check(ctx context.Context, data string) (*check.Report, error) {
-	db, err := engine.Open(filepath.Join(data, "store"), engine.Options{})
-	if err != nil {
-		return nil, fmt.Errorf("open the store in %s: %w; it must not be in use", data, err)
-	}
-	report, err := checkStore(ctx, db)
-	return report, errors.Join(err, db.Close())
+	var report *check.Report
+	err := withStore(data, func(db *engine.DB) (err error) {
+		report, err = checkStore(ctx, db)
+		return err
+	})
+	return report, err
 }
 
 func checkStore(ctx context.Context, db *engine.DB) (*check.Report, error) {
