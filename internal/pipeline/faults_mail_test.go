@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/mail"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -361,4 +362,32 @@ type tripwire chan string
 func (w tripwire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w <- r.URL.String()
 	return nil, http.ErrServerClosed
+}
+
+func TestFault03_AConfirmationCodeOfAThirdPartyIsSeenByStaffAndLeavesByNoMail(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	relay := d.withMail(map[string]string{"acknowledge": "yes"})
+	aino := staff{auth.User{ID: "aino", Name: "Aino", Email: "aino@staff.example", Presence: auth.Present, Language: "en", NotifyByMail: true}}
+	d.rewire(func(deps *pipeline.Deps) {
+		deps.Notifiers = []pipeline.Notifier{&notify.Mail{
+			People: aino, Told: d.Store, Mailer: relay, From: d.MailAddress, BaseURL: "https://desk.example", Now: d.now,
+		}}
+	})
+	d.letter(letters.Letter{
+		From: "verify@service.example", Name: "Service", Subject: "Your code is 771177", Text: "Confirm with 771177.", MessageID: "771177@service.example",
+	}, "PASS")
+	d.pass(time.Minute)
+	if seen := d.texts(msg.Address{Kind: "email", Value: "verify@service.example"}); !slices.Contains(seen, "in Confirm with 771177.") {
+		t.Errorf("staff see %q", seen)
+	}
+	if len(relay.sent) != 2 {
+		t.Errorf("%d mails left: want one to the agent and one acknowledgement", len(relay.sent))
+	}
+	for _, m := range relay.sent {
+		body := bytes.ReplaceAll(m.raw, []byte("771177@service.example"), nil) // what an answer must refer to
+		if bytes.Contains(body, []byte("771177")) {
+			t.Errorf("the code went to %v:\n%s", m.to, m.raw)
+		}
+	}
 }
