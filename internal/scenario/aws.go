@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -192,12 +191,10 @@ func (w *amazon) Queue(name string) queue.Queue { return w.queues[name] }
 func (w *amazon) Handle(ctx context.Context, name string, batch []queue.Message) ([]string, error) {
 	p := w.system.Pipeline
 	handler := awslambda.SQS(map[string]queue.Handler{"inbound": p.Process, "mail": p.Mail, "media": p.Fetch, "wake": p.Deliver}[name])
-	event, err := sqsEvent(name, batch)
-	if err != nil {
-		return nil, err
+	var response struct {
+		BatchItemFailures []struct{ ItemIdentifier string }
 	}
-	response, err := handler(ctx, event)
-	if err != nil {
+	if err := awslambda.Invoke(ctx, handler, sqsEvent(name, batch), &response); err != nil {
 		return nil, err
 	}
 	var failed []string
@@ -209,28 +206,24 @@ func (w *amazon) Handle(ctx context.Context, name string, batch []queue.Message)
 
 // React implements World: records of the stream go to the function shard by shard.
 func (w *amazon) React(ctx context.Context) (int, error) {
-	event, err := w.stream.next(ctx)
-	if err != nil || event == nil {
+	event, n, err := w.stream.next(ctx)
+	if err != nil || n == 0 {
 		return 0, err
 	}
-	if _, err := awslambda.Changes(w.system.Pipeline.React)(ctx, *event); err != nil {
+	if err := awslambda.Invoke(ctx, awslambda.Changes(w.system.Pipeline.React), event, nil); err != nil {
 		return 0, err
 	}
 	w.stream.done()
-	return len(event.Records), nil
+	return n, nil
 }
 
 // Tick implements World.
 func (w *amazon) Tick(ctx context.Context) error {
-	event, err := through[events.CloudWatchEvent](map[string]any{
+	return awslambda.Invoke(ctx, awslambda.Schedule(w.system.Pipeline.Tick), map[string]any{
 		"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
 		"time": w.stage.Clock.Time().Format(time.RFC3339), "region": standin.Region, "detail": map[string]any{},
 		"resources": []string{"arn:aws:events:" + standin.Region + ":123456789012:rule/tick"},
-	})
-	if err != nil {
-		return err
-	}
-	return awslambda.Schedule(w.system.Pipeline.Tick)(ctx, event)
+	}, nil)
 }
 
 // Moved implements World.
@@ -476,15 +469,6 @@ func (q *heldQueue) moved(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// through makes a Lambda event the way AWS does: as JSON.
-func through[E any](v any) (event E, err error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return event, err
-	}
-	return event, json.Unmarshal(text, &event)
 }
 
 func jsonText(v any) (string, error) {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
@@ -54,19 +53,21 @@ func gateway(h http.Handler) http.Handler {
 		if !utf8.Valid(body) {
 			text, encoded = base64.StdEncoding.EncodeToString(body), true
 		}
-		event, err := through[events.APIGatewayV2HTTPRequest](map[string]any{
+		var answer struct {
+			StatusCode      int
+			Headers         map[string]string
+			Body            string
+			IsBase64Encoded bool
+			Cookies         []string
+		}
+		err = awslambda.Invoke(r.Context(), function, map[string]any{
 			"version": "2.0", "routeKey": "$default", "rawPath": r.URL.EscapedPath(), "rawQueryString": r.URL.RawQuery, "headers": headers, "cookies": cookies,
 			"body": text, "isBase64Encoded": encoded,
 			"requestContext": map[string]any{
 				"accountId": "123456789012", "apiId": "api", "domainName": "desk.example", "stage": "$default", "requestId": "id",
 				"http": map[string]any{"method": r.Method, "path": r.URL.Path, "protocol": "HTTP/1.1", "sourceIp": client, "userAgent": r.UserAgent()},
 			},
-		})
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		answer, err := function(r.Context(), event)
+		}, &answer)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -91,7 +92,7 @@ func gateway(h http.Handler) http.Handler {
 
 // sqsEvent is a batch as Lambda's poller hands it over
 // (docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event, seen 2026-11-23).
-func sqsEvent(name string, batch []queue.Message) (events.SQSEvent, error) {
+func sqsEvent(name string, batch []queue.Message) map[string]any {
 	records := make([]map[string]any, len(batch))
 	for i, m := range batch {
 		attributes := map[string]string{
@@ -106,7 +107,7 @@ func sqsEvent(name string, batch []queue.Message) (events.SQSEvent, error) {
 			"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:" + standin.Region + ":123456789012:" + name, "awsRegion": standin.Region,
 		}
 	}
-	return through[events.SQSEvent](map[string]any{"Records": records})
+	return map[string]any{"Records": records}
 }
 
 // streamReader reads a table's stream and makes Lambda's events of it: one shard at a time, in order, the same records again
@@ -117,21 +118,22 @@ type streamReader struct {
 	clock   *Clock
 	shards  map[string]*string // the next iterator; nil at the end
 	order   []string
-	pending *events.DynamoDBTimeWindowEvent
+	pending map[string]any
+	size    int
 }
 
 func newStreamReader(c *dynamodbstreams.Client, arn string, clock *Clock) *streamReader {
 	return &streamReader{client: c, arn: arn, clock: clock, shards: map[string]*string{}}
 }
 
-// next is the next batch, nil when there is none.
-func (s *streamReader) next(ctx context.Context) (*events.DynamoDBTimeWindowEvent, error) {
+// next is the next batch and how many records it has, 0 when there is none.
+func (s *streamReader) next(ctx context.Context) (map[string]any, int, error) {
 	if s.pending != nil {
-		return s.pending, nil
+		return s.pending, s.size, nil
 	}
 	about, err := s.client.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &s.arn})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, shard := range about.StreamDescription.Shards {
 		id := aws.ToString(shard.ShardId)
@@ -142,7 +144,7 @@ func (s *streamReader) next(ctx context.Context) (*events.DynamoDBTimeWindowEven
 			StreamArn: &s.arn, ShardId: &id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		s.shards[id], s.order = at.ShardIterator, append(s.order, id)
 	}
@@ -152,24 +154,22 @@ func (s *streamReader) next(ctx context.Context) (*events.DynamoDBTimeWindowEven
 		}
 		got, err := s.client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: s.shards[id], Limit: aws.Int32(100)})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		s.shards[id] = got.NextShardIterator
 		if len(got.Records) > 0 {
-			if s.pending, err = streamEvent(s.arn, id, got.Records, s.clock); err != nil {
-				return nil, err
-			}
-			return s.pending, nil
+			s.pending, s.size = streamEvent(s.arn, id, got.Records, s.clock), len(got.Records)
+			return s.pending, s.size, nil
 		}
 	}
-	return nil, nil
+	return nil, 0, nil
 }
 
 func (s *streamReader) done() { s.pending = nil }
 
 // streamEvent is a batch of a stream with a tumbling window
 // (docs.aws.amazon.com/lambda/latest/dg/services-ddb-windows.html, seen 2026-11-23).
-func streamEvent(arn, shard string, records []types.Record, clock *Clock) (*events.DynamoDBTimeWindowEvent, error) {
+func streamEvent(arn, shard string, records []types.Record, clock *Clock) map[string]any {
 	all := make([]map[string]any, len(records))
 	for i, r := range records {
 		change := map[string]any{
@@ -188,11 +188,10 @@ func streamEvent(arn, shard string, records []types.Record, clock *Clock) (*even
 			"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
 		}
 	}
-	event, err := through[events.DynamoDBTimeWindowEvent](map[string]any{
+	return map[string]any{
 		"Records": all, "window": map[string]string{"start": "2026-11-23T08:00:00Z", "end": "2026-11-23T08:01:00Z"}, "state": map[string]string{},
 		"shardId": shard, "eventSourceARN": arn, "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false,
-	})
-	return &event, err
+	}
 }
 
 func attributes(image map[string]types.AttributeValue) map[string]any {

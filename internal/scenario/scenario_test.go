@@ -78,8 +78,9 @@ func golden(t testing.TB, s *scenario.Script, dump string) {
 	t.Helper()
 	file := "scripts/" + s.Name + ".golden"
 	if *update {
-		if err := os.WriteFile(file, []byte(dump), 0o644) //nolint:gosec // it is kept in the repository; err != nil {
-		if err := os.WriteFile(file, []byte(dump), 0o644); err != nil { //nolint:gosec // it is kept in the repository
+		err := os.WriteFile(file, []byte(dump), 0o644) //nolint:gosec // it is kept in the repository
+		if err != nil {
+			t.Fatal(err)
 		}
 		return
 	}
