@@ -104,38 +104,52 @@ func customerOf(ctx context.Context, st *store.Store) (string, error) {
 	return c.Customer, nil
 }
 
-// seedAll records everything in transactions of ten.
+// seedAll records everything, by several writers at once: the long timeline by the first, in order.
 func seedAll(ctx context.Context, st *store.Store, entries, cases int) error {
-	begun := now().Add(-24 * time.Hour)
-	var in []store.Incoming
-	flush := func() error {
-		if len(in) == 0 {
-			return nil
-		}
-		_, err := st.Record(ctx, in)
-		in = in[:0]
-		return err
+	const writers = 4
+	last := entries + cases - 1
+	each := (last - entries + writers) / writers
+	errs := make([]error, writers)
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			if w == 0 {
+				errs[w] = seedRange(ctx, st, entries, 0, entries)
+			}
+			if errs[w] == nil {
+				errs[w] = seedRange(ctx, st, entries, entries+w*each, min(entries+(w+1)*each, last))
+			}
+		})
 	}
-	for n := range entries + cases - 1 {
-		from, id := longOne, "long-"+strconv.Itoa(n)
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// seedRange records messages in transactions of ten: the first of all by one customer, each further one by another.
+func seedRange(ctx context.Context, st *store.Store, entries, from, to int) error {
+	begun := now().Add(-24 * time.Hour)
+	in := make([]store.Incoming, 0, 10)
+	for n := from; n < to; n++ {
+		who, id := longOne, "long-"+strconv.Itoa(n)
 		if n >= entries {
-			from, id = msg.Address{Kind: "whatsapp.phone", Value: fmt.Sprintf("35850%07d", n)}, "case-"+strconv.Itoa(n)
+			who, id = msg.Address{Kind: "whatsapp.phone", Value: fmt.Sprintf("35850%07d", n)}, "case-"+strconv.Itoa(n)
 		}
-		from.Name = "Asiakas"
+		who.Name = "Asiakas"
 		at := begun.Add(time.Duration(n) * 10 * time.Millisecond)
 		in = append(in, store.Incoming{
 			Event: msg.Event{
-				Channel: "whatsapp", Account: "main", ID: id, Kind: msg.KindMessage, Time: at, Direction: msg.In, From: from,
-				Thread: from.Value, Message: &msg.Message{Text: "Hei, tilaukseni numero " + strconv.Itoa(n) + " ei ole vielä saapunut. Milloin se tulee?"},
+				Channel: "whatsapp", Account: "main", ID: id, Kind: msg.KindMessage, Time: at, Direction: msg.In, From: who,
+				Thread: who.Value, Message: &msg.Message{Text: "Hei, tilaukseni numero " + strconv.Itoa(n) + " ei ole vielä saapunut. Milloin se tulee?"},
 			},
 			Scope: "1055", ReceivedAt: at, Envelope: "seed",
 			Rules: store.Rules{ChatLike: true, Identities: []string{"whatsapp.user", "whatsapp.phone"}, Team: "support", Promise: timeline.Promise{FirstAnswer: 48 * time.Hour}},
 		})
-		if len(in) == 10 {
-			if err := flush(); err != nil {
+		if len(in) == cap(in) || n == to-1 {
+			if _, err := st.Record(ctx, in); err != nil {
 				return err
 			}
+			in = in[:0]
 		}
 	}
-	return flush()
+	return nil
 }
