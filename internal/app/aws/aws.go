@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"time"
+	_ "time/tzdata" // opening hours are told in the desk's time zone, which the runtime image may not know
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -156,8 +157,8 @@ type Options struct {
 	Key []byte
 }
 
-// keyName is where the deployment key lies in the secret store.
-const keyName = "deployment/key"
+// KeyName is where the deployment key lies in the secret store.
+const KeyName = "deployment/key"
 
 // New puts the program together over AWS.
 func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, error) {
@@ -214,7 +215,7 @@ func logger(level string) *slog.Logger {
 }
 
 func deploymentKey(ctx context.Context, secrets secret.Store) ([]byte, error) {
-	values, err := secrets.Get(ctx, keyName)
+	values, err := secrets.Get(ctx, KeyName)
 	if errors.Is(err, secret.ErrNotFound) {
 		return nil, fmt.Errorf("start: there is no deployment key; make one with \"aikajana-aws key --create\" before the first start: %w", err)
 	}
