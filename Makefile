@@ -78,3 +78,11 @@ soak: build ## Kill the process a thousand times, then load it evenly for ten mi
 	@echo "soak: $(KILL_ROUNDS) kills at about two a second, then an even load for $(SOAK)"
 	AIKAJANA_KILL_ROUNDS=$(KILL_ROUNDS) go test -count=1 -v -timeout 4h -run '^TestKilledAtRandomMoments' ./cmd/aikajana
 	go run ./internal/bench/cmd/bench -binary bin/aikajana -soak $(SOAK)
+
+.PHONY: cost
+cost: parts ## What a message costs on AWS, from the writes and calls really made
+	go run ./internal/cost/cmd/cost
+
+.PHONY: coldstart
+coldstart: ## How long each Lambda takes from exec to its first poll, next to a bare one
+	go run ./internal/coldstart/cmd/coldstart

@@ -35,6 +35,10 @@ type Units struct {
 // To know the items before a write the Meter reads them, which it does not count: with concurrent writers of one key its
 // figures are approximate. The zero Meter is ready; a nil one counts nothing. Safe for concurrent use.
 type Meter struct {
+	// Item, when set, is told of every item written, with the units that it and its index entries take. It is called by
+	// whoever writes, several at once.
+	Item func(k table.Key, units, index float64)
+
 	mu   sync.Mutex
 	kind map[string]Units
 }
@@ -132,9 +136,14 @@ func (m *Meter) wrote(ops []*table.Op, olds []map[string]types.AttributeValue, e
 			after = olds[n]
 		case table.DoDelete:
 		}
-		u.Writes += price * writeUnits(max(sizeOf(olds[n]), sizeOf(after)))
+		units, index := price*writeUnits(max(sizeOf(olds[n]), sizeOf(after))), 0.0
 		if !refused {
-			u.IndexWrites += indexUnits(olds[n], after)
+			index = indexUnits(olds[n], after)
+		}
+		u.Writes += units
+		u.IndexWrites += index
+		if m.Item != nil {
+			m.Item(op.Item.Key, units, index)
 		}
 	}
 	m.add(kind, u)
