@@ -126,7 +126,7 @@ func (p *Pipeline) Replay(ctx context.Context, id string) error {
 	if err := p.Accept(ctx, e, p.Inbound); err != nil {
 		return err
 	}
-	return p.Store.Replayed(ctx, id)
+	return p.Store.Replayed(ctx, q)
 }
 
 // verifyAgain refuses to replay what was turned away at the door: an operator who vouches for it mends the key first, and
@@ -172,7 +172,7 @@ func (p *Pipeline) replayEvent(ctx context.Context, q *store.Quarantined) error 
 	if _, err := p.Store.Record(ctx, []store.Incoming{in}); err != nil {
 		return err
 	}
-	return p.Store.Replayed(ctx, q.ID)
+	return p.Store.Replayed(ctx, q)
 }
 
 func (p *Pipeline) readBlob(ctx context.Context, key string) ([]byte, error) {

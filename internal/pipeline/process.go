@@ -408,10 +408,15 @@ func (w *batchWork) failOne(ctx context.Context, i *item, err error) {
 		return
 	}
 	in := &i.in
-	_, qerr := w.p.Store.Quarantine(ctx, store.Quarantined{
+	q := store.Quarantined{
 		Channel: in.Event.Channel, Account: in.Event.Account, Cause: string(channel.CauseTooLarge), Detail: err.Error(), Envelope: in.Envelope,
-		ReceivedAt: in.ReceivedAt, RawBlob: in.RawBlob, Raw: in.Raw,
-	}, 2000)
+		ReceivedAt: in.ReceivedAt, Event: &in.Event,
+	}
+	_, qerr := w.p.Store.Quarantine(ctx, q, 2000+in.Place)
+	if store.IsTooMuch(qerr) { // too large even by itself: what is left is the raw input
+		q.Event, q.Raw, q.RawBlob = nil, in.Raw, in.RawBlob
+		_, qerr = w.p.Store.Quarantine(ctx, q, 2000+in.Place)
+	}
 	if qerr != nil {
 		w.fail(i.message, fault.Newf(fault.Retry, "quarantine", "%w", errors.Join(err, qerr)))
 	}

@@ -161,15 +161,21 @@ func (p *Pipeline) acknowledge(ctx context.Context, e *timeline.Entry) error {
 		return err
 	}
 	c, err := p.Store.Case(ctx, e.Case)
+	if fault.Of(err) == fault.Missing {
+		return nil // erased in the meantime: nobody is left to tell
+	}
 	if err != nil {
 		return err
 	}
 	route, err := p.Route(ctx, c, e, "", "")
+	if kind := fault.Of(err); err != nil && kind != fault.Invalid && kind != fault.Missing {
+		return err
+	}
 	if err != nil {
 		p.Log.InfoContext(ctx, "no way to acknowledge", "channel", e.Channel, "account", e.Account, "err", err)
 		return nil
 	}
-	ok, err := p.Store.Take(ctx, "acknowledgement", route.To.Key(), acknowledgements, hourMillis)
+	ok, err := p.Store.TakeOnce(ctx, "acknowledgement", route.To.Key(), e.Case, acknowledgements, hourMillis)
 	if err != nil || !ok {
 		return err
 	}
@@ -182,6 +188,9 @@ func (p *Pipeline) acknowledge(ctx context.Context, e *timeline.Entry) error {
 		Case: e.Case, Name: account.Settings["sender_name"], Channel: route.Channel, Account: route.Account, To: route.To,
 		Subject: subject, Text: text, MessageID: route.MessageID, Automatic: true, Key: "acknowledgement",
 	})
+	if kind := fault.Of(err); kind == fault.Missing || kind == fault.Conflict {
+		return nil // erased, or acknowledged before in other words: the feed must not stand still for it
+	}
 	return err
 }
 

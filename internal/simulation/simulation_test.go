@@ -125,6 +125,7 @@ func scenarios() []scenario {
 		}, sameCase("w1", "w2")},
 		{"an echo into a solved case", []func(*world){posts(text("w1", "hello", 0)), changes("w1", state(timeline.CaseSolved)), later(2 * time.Hour), posts(echo)}, sameCase("w1", "e1")},
 		{"a picture", []func(*world){posts(picture)}, stored("w1")},
+		{"erased before anything followed", []func(*world){erasedAtOnce(text("w1", "a private matter", 0)), posts(text("w2", "hello again", time.Hour))}, one("w2", "hello again")},
 	}
 }
 
@@ -256,6 +257,35 @@ func snoozes(message string) func(*world) {
 	}
 }
 
+// erasedAtOnce has a person erased whose message was stored and not followed up yet.
+func erasedAtOnce(ev msg.Event) func(*world) {
+	return func(w *world) {
+		w.post(ev)
+		for range longest {
+			w.provider.call()
+			if w.step("inbound", 10); w.entry(ev.ID) != nil {
+				break
+			}
+			w.pass(30 * time.Second)
+		}
+		erases(ev.ID, ev.Message.Text)(w)
+	}
+}
+
+func huge(id string) msg.Event {
+	ev := about(msg.KindEdit, 0)
+	ev.Edit = &msg.Edit{Of: id, Message: msg.Message{Text: strings.Repeat("x", 500<<10)}}
+	return ev
+}
+
+func tooLarge(w *world) {
+	list, _, err := w.other.Store.QuarantineList(context.Background(), store.Page{}, false)
+	w.must(err)
+	if len(list) != 2 {
+		w.wrong("I1: %d of 2 events that no item holds are in quarantine", len(list))
+	}
+}
+
 // play runs a scenario under a plan and says what is wrong afterwards.
 func play(t *testing.T, s scenario, pl *plan, b broken) []string {
 	t.Helper()
@@ -278,7 +308,8 @@ func play(t *testing.T, s scenario, pl *plan, b broken) []string {
 
 func TestEveryScenarioHoldsWithoutFaults(t *testing.T) {
 	t.Parallel()
-	for _, s := range scenarios() {
+	large := scenario{"two events too large for an item", []func(*world){posts(huge("h1"), huge("h2"), text("w1", "small", 0))}, tooLarge}
+	for _, s := range append(scenarios(), large) {
 		pl := &plan{}
 		report(t, s, pl, play(t, s, pl, broken{}))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
@@ -121,11 +122,23 @@ func (s *Store) NoteRefusal(ctx context.Context, channel, account, cause string)
 // window counts things within a span of time, for caps.
 type window struct {
 	Count int `json:"count"`
+	// For lists who has been counted, where that is asked for.
+	For []string `json:"for,omitempty"`
 }
 
 // Take counts one more under a name within a span of time (an hour, say) and says whether that is still within the cap
 // (invariant I10). Spans are aligned to the clock, so that they need no clean-up beside the item's own expiry.
 func (s *Store) Take(ctx context.Context, purpose, name string, most int, spanMillis int64) (bool, error) {
+	return s.take(ctx, purpose, name, "", most, spanMillis)
+}
+
+// TakeOnce is Take for something that may be asked for again after a crash: what has been counted in the span stays within
+// the cap and is not counted a second time. The cap should be small.
+func (s *Store) TakeOnce(ctx context.Context, purpose, name, what string, most int, spanMillis int64) (bool, error) {
+	return s.take(ctx, purpose, name, what, most, spanMillis)
+}
+
+func (s *Store) take(ctx context.Context, purpose, name, what string, most int, spanMillis int64) (bool, error) {
 	now := s.now()
 	span := int64(now) / spanMillis
 	ok := false
@@ -138,10 +151,16 @@ func (s *Store) Take(ctx context.Context, purpose, name string, most int, spanMi
 		if w == nil {
 			w = &window{}
 		}
+		if ok = what != "" && slices.Contains(w.For, what); ok {
+			return nil
+		}
 		if ok = w.Count < most; !ok {
 			return nil
 		}
 		w.Count++
+		if what != "" {
+			w.For = append(w.For, what)
+		}
 		u.save(k, w).expires = msg.Time((span + 2) * spanMillis)
 		return nil
 	})

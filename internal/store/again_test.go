@@ -121,3 +121,104 @@ func TestAReceiptThatNamesTheMessageSettlesTheCaseByWhatWaitedForIt(t *testing.T
 		t.Errorf("the case waits for %v, %v", c.Unsettled, err)
 	}
 }
+
+func TestTheSameMailRefusedForTwoAccountsIsKeptForBoth(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	for _, account := range []string{"main", "sales", "sales"} {
+		q := store.Quarantined{Channel: "email", Account: account, Cause: "malformed", Envelope: "mail-1", ReceivedAt: start}
+		if _, err := d.Quarantine(ctx, q, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := d.recount(); got["email/main"].Quarantined != 1 || got["email/sales"].Quarantined != 1 {
+		t.Errorf("ledger: %+v", got)
+	}
+}
+
+func TestAnInputThatCameBackBeforeItsReplayWasNotedStaysInQuarantine(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	q := store.Quarantined{Channel: "email", Account: "main", Cause: "malformed", Envelope: "mail-1", ReceivedAt: start}
+	id, err := d.Quarantine(ctx, q, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, comesBack := range []bool{true, false} {
+		read, err := d.Quarantined(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if comesBack {
+			if _, err := d.Quarantine(ctx, q, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Replayed(ctx, read); err != nil {
+			t.Fatal(err)
+		}
+		list, _, err := d.QuarantineList(ctx, store.Page{}, false)
+		if err != nil || (len(list) == 1) != comesBack {
+			t.Errorf("it came back: %v; in quarantine: %+v, %v", comesBack, list, err)
+		}
+	}
+}
+
+func TestAReplayedOrphanWaitsAnew(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	early := receipt("never", msg.Read, start)
+	key := func() table.Key {
+		t.Helper()
+		due, err := d.DueBefore(ctx, d.now().Add(30*24*time.Hour), 10)
+		if err != nil || len(due) != 1 || due[0].Waiting == nil {
+			t.Fatalf("due: %+v, %v", due, err)
+		}
+		return *due[0].Waiting
+	}
+	d.record(early)
+	d.pass(store.OrphanAfter)
+	k := key()
+	again := func() *store.Quarantined {
+		t.Helper()
+		if n, err := d.Orphans(ctx, k); err != nil || n != 1 {
+			t.Fatalf("moved %d, %v", n, err)
+		}
+		list, _, err := d.QuarantineList(ctx, store.Page{}, false)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("quarantine: %+v, %v", list, err)
+		}
+		in := d.incoming(early)
+		in.ReceivedAt = start // as a replay has it
+		d.one(in)
+		if err := d.Replayed(ctx, list[0]); err != nil {
+			t.Fatal(err)
+		}
+		return list[0]
+	}
+	first := again()
+	if n, err := d.Orphans(ctx, k); err != nil || n != 0 {
+		t.Errorf("what was replayed did not wait: %d, %v", n, err)
+	}
+	d.pass(store.OrphanAfter)
+	if second := again(); second.ID == first.ID {
+		t.Errorf("two days have one item: %s", second.ID)
+	}
+}
+
+func TestACapCountsWhatIsAskedForAgainOnce(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	for _, one := range []struct {
+		what string
+		want bool
+	}{{"case1", true}, {"case1", true}, {"case2", false}, {"case1", true}} {
+		if ok, err := d.TakeOnce(ctx, "acknowledgement", "maija", one.what, 1, int64(time.Hour/time.Millisecond)); err != nil || ok != one.want {
+			t.Errorf("%s: %v, %v", one.what, ok, err)
+		}
+	}
+}

@@ -54,10 +54,11 @@ func quarantineKey(id string) (table.Key, error) {
 	return table.Key{PK: "Q#" + day, SK: id}, nil
 }
 
-// Quarantine keeps an input. The ID is made from envelope, place and cause, so the same input is kept once.
+// Quarantine keeps an input. The ID is made from account, envelope, place and cause, so the same input is kept once: one that
+// comes again is counted in Seen, and is no longer taken for replayed.
 func (s *Store) Quarantine(ctx context.Context, q Quarantined, place int) (string, error) {
 	day := q.ReceivedAt.Time().Format("20060102")
-	q.ID = day + "-" + s.hash("quarantine", q.Envelope, fmt.Sprint(place), q.Cause)
+	q.ID = day + "-" + s.hash("quarantine", q.Channel, q.Account, q.Envelope, fmt.Sprint(place), q.Cause)
 	k, err := quarantineKey(q.ID)
 	if err != nil {
 		return "", err
@@ -68,10 +69,9 @@ func (s *Store) Quarantine(ctx context.Context, q Quarantined, place int) (strin
 			return err
 		}
 		if have != nil {
-			if !have.Replayed.IsZero() { // replayed and still not understood
-				have.Replayed, have.Detail = 0, q.Detail
-				u.save(k, have)
-			}
+			have.Replayed, have.Detail = 0, q.Detail
+			have.Seen++
+			u.save(k, have)
 			return nil
 		}
 		days := table.Key{PK: quarantineDays, SK: day}
@@ -151,8 +151,10 @@ func (s *Store) Quarantined(ctx context.Context, id string) (*Quarantined, error
 	return q, nil
 }
 
-// Replayed marks an input as given to the pipeline again: it leaves the quarantine's count.
-func (s *Store) Replayed(ctx context.Context, id string) error {
+// Replayed marks an input as given to the pipeline again: it leaves the quarantine's count. The input is given as it was read
+// before that: when it came back in the meantime, still not understood, it stays.
+func (s *Store) Replayed(ctx context.Context, was *Quarantined) error {
+	id := was.ID
 	k, err := quarantineKey(id)
 	if err != nil {
 		return err
@@ -164,6 +166,9 @@ func (s *Store) Replayed(ctx context.Context, id string) error {
 		}
 		if q == nil {
 			return missing("quarantined input", id)
+		}
+		if q.Seen != was.Seen {
+			return nil
 		}
 		q.Replayed = s.now()
 		u.save(k, q)
@@ -197,6 +202,12 @@ func (s *Store) Orphans(ctx context.Context, k table.Key) (int, error) {
 			qk, err := quarantineKey(q.ID)
 			if err != nil {
 				return err
+			}
+			if have, err := load[Quarantined](u, qk); err != nil {
+				return err
+			} else if have != nil { // replayed today, and its message still has not come
+				have.Replayed = 0
+				q = have
 			}
 			u.save(qk, q)
 			moved++

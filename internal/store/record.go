@@ -117,7 +117,7 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 	}
 	switch {
 	case x == nil:
-		x = &external{Channel: ev.Channel, Account: ev.Account, Since: in.ReceivedAt}
+		x = &external{Channel: ev.Channel, Account: ev.Account}
 	case x.Erased:
 		x.Seen++
 		u.save(k, x)
@@ -143,6 +143,9 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 		x.Seen++
 		u.save(k, x)
 		return Outcome{As: Duplicate}, nil
+	}
+	if len(x.Waiting) == 0 {
+		x.Since = u.s.now() // also for what was replayed: it waits anew
 	}
 	x.Waiting = append(x.Waiting, *ev)
 	u.save(k, x)
