@@ -155,7 +155,7 @@ func (r *run) one(ctx context.Context, p *Program, load *Load, clients int, l *l
 	if err != nil {
 		return err
 	}
-	stored := accepted
+	var stored time.Duration
 	for {
 		queued, err := p.Queued(ctx)
 		if err != nil {

@@ -35,9 +35,7 @@ func run(ctx context.Context) error {
 	rate := flag.Float64("rate", 500, "messages a second of that load")
 	clients := flag.String("clients", "1,8,32,100", "numbers of clients")
 	flag.Parse()
-	for _, c := range splitInts(*clients) {
-		o.Clients = append(o.Clients, c)
-	}
+	o.Clients = splitInts(*clients)
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "aikajana-bench-")
 		if err != nil {
