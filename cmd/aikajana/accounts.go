@@ -61,12 +61,12 @@ func (c *accountsListCmd) Run(ctx context.Context, r *remote) error {
 // account draws one account.
 func account(s *terminal.Screen, a *client.Account, ledgers map[string]client.Ledger) {
 	s.Rule(a.Channel + "/" + a.Account)
-	token := ""
+	verify := ""
 	switch {
 	case a.VerifyToken != "":
-		token = a.VerifyToken + " (paste it at the provider, beside the address)"
+		verify = a.VerifyToken + " (paste it at the provider, beside the address)"
 	case slices.Contains(a.SecretsSet, "verify_token"):
-		token = "set; an administrator's token shows it"
+		verify = "set; administrators are shown it"
 	}
 	where := ""
 	if a.Declared {
@@ -81,7 +81,7 @@ func account(s *terminal.Screen, a *client.Account, ledgers map[string]client.Le
 		refusal = s.When(a.LastRefusal.At) + ": " + a.LastRefusal.Reason
 	}
 	fields := []terminal.Field{
-		{Name: "webhook", Value: a.WebhookURL}, {Name: "verify token", Value: token}, {Name: "team", Value: a.Team}, {Name: "declared in", Value: where},
+		{Name: "webhook", Value: a.WebhookURL}, {Name: "verify token", Value: verify}, {Name: "team", Value: a.Team}, {Name: "declared in", Value: where},
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Settings)) {
 		fields = append(fields, terminal.Field{Name: name, Value: a.Settings[name]})

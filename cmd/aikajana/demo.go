@@ -179,6 +179,12 @@ func (p *play) invite(ctx context.Context, server *local.Server, s streams) erro
 	if err != nil {
 		return err
 	}
+	reference := who.Cases[0].Reference
+	for _, c := range who.Cases { // the one whose customer answers at once
+		if c.Channel == "whatsapp" {
+			reference = c.Reference
+		}
+	}
 	_, err = fmt.Fprintf(s.out, `
 The desk is open: %[1]s (users admin and aino, password %[2]s)
 In another terminal:
@@ -191,7 +197,7 @@ In another terminal:
 
 Write yourself: the form is %[1]s/forms/main, mail for %[6]s goes to %[7]s.
 Ctrl-C ends it and throws everything away.
-`, p.base, p.password, p.token, maijaAddress, who.Cases[0].Reference, deskAddress, server.SMTPAddr())
+`, p.base, p.password, p.token, maijaAddress, reference, deskAddress, server.SMTPAddr())
 	return err
 }
 

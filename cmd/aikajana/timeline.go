@@ -130,7 +130,7 @@ func (f *follower) follow(ctx context.Context) error {
 		var problem *client.Problem
 		switch {
 		case ctx.Err() != nil:
-			return nil // the reader has seen enough
+			return nil //nolint:nilerr // the reader has seen enough
 		case f.screen == nil, errors.As(err, &problem) && problem.Status != 503 && problem.Status != 429:
 			return err
 		case errors.Is(err, client.ErrCursor):

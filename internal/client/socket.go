@@ -15,7 +15,7 @@ import (
 // maxEvent bounds one message of the socket, in bytes: an entry is at most 100 KB in the table.
 const maxEvent = 1 << 20
 
-// ErrCursor: the server does not take the cursor any more; read everything again and start without one.
+// ErrCursor says that the server does not take the cursor any more: read everything again and start without one.
 var ErrCursor = errors.New("the cursor is not valid any more")
 
 // Follow opens the socket with a ticket and hands every event to each until ctx ends, the connection breaks or each fails.
@@ -29,7 +29,7 @@ func (c *Client) Follow(ctx context.Context, ticket, cursor string, each func(*E
 	at.RawQuery = q.Encode()
 	follower := *c.http
 	follower.Timeout = 0 // a socket lives as long as it is followed
-	conn, response, err := websocket.Dial(ctx, at.String(), &websocket.DialOptions{HTTPClient: &follower})
+	conn, response, err := websocket.Dial(ctx, at.String(), &websocket.DialOptions{HTTPClient: &follower}) //nolint:bodyclose // Dial has read it
 	if err != nil {
 		if response != nil && response.StatusCode != http.StatusSwitchingProtocols && response.StatusCode < 500 {
 			return &Problem{Doing: "follow", Status: response.StatusCode, Detail: fmt.Sprintf("the socket was refused with status %d", response.StatusCode)}

@@ -179,6 +179,9 @@ func (s *Screen) agent(id string) string {
 	if name := s.o.Agents[id]; name != "" {
 		return Line(name)
 	}
+	if token, ok := strings.CutPrefix(id, "token:"); ok {
+		return "API token " + Line(token)
+	}
 	return Line(id)
 }
 

@@ -45,7 +45,7 @@ func (s *Server) openControl() error {
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand since Go 1.24)
 	c := &controller{s: s, token: base64.RawURLEncoding.EncodeToString(secret[:])}
 	var err error
-	if c.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if c.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("listen for the control of this store: %w", err)
 	}
 	mux := http.NewServeMux()
