@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -41,7 +42,12 @@ import (
 )
 
 // Parts are the endpoints of the stand-ins.
-type Parts struct{ DynamoDB, SQS, Moto string }
+type Parts struct {
+	DynamoDB, SQS, Moto string
+	// Written, when set, is told of each item that was put, as DynamoDB has it; transaction says that it cost double. It is
+	// called by whoever writes, several at once.
+	Written func(item map[string]types.AttributeValue, transaction bool)
+}
 
 // NewAWS builds the AWS shape over stand-ins: the system of package app/aws, worked through its Lambda handlers with events
 // in the JSON that AWS sends.
@@ -104,7 +110,7 @@ func (w *amazon) open(ctx context.Context) error {
 		}
 	}
 	clients := &awsapp.Clients{
-		DynamoDB: mortal{w.dynamoDB, w.stage.Faults}, SQS: w.sqs, S3: w.s3, Region: standin.Region,
+		DynamoDB: mortal{w.dynamoDB, w.stage.Faults, w.parts.Written}, SQS: w.sqs, S3: w.s3, Region: standin.Region,
 		SES: sesv2.NewFromConfig(standin.Config(w.stage.SES)), SSM: ssm.NewFromConfig(standin.Config(w.parts.Moto)),
 	}
 	w.system, err = awsapp.New(ctx, env, clients, awsapp.Options{
@@ -281,6 +287,8 @@ func (w *amazon) Close() error {
 type mortal struct {
 	dynamo.API
 	faults *Faults
+	// written is told of every item that was put.
+	written func(map[string]types.AttributeValue, bool)
 }
 
 type troubleKey struct{}
@@ -300,6 +308,9 @@ func (m mortal) write(ctx context.Context, do func(context.Context) error) error
 // PutItem implements dynamo.API.
 func (m mortal) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.PutItemOutput, err error) {
 	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.PutItem(ctx, in, o...); return err })
+	if err == nil && m.written != nil {
+		m.written(in.Item, false)
+	}
 	return out, err
 }
 
@@ -320,6 +331,11 @@ func (m mortal) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*d
 // TransactWriteItems implements dynamo.API.
 func (m mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {
 	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.TransactWriteItems(ctx, in, o...); return err })
+	for i := range in.TransactItems {
+		if put := in.TransactItems[i].Put; err == nil && put != nil && m.written != nil {
+			m.written(put.Item, true)
+		}
+	}
 	return out, err
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/aikajana/aikajana/internal/table"
 )
 
-// Faults stand between the program and what it stands on. Safe for concurrent use; the zero value is fair weather.
+// Faults stand between the program and what it stands on. Safe for concurrent use.
 type Faults struct {
 	mu sync.Mutex
 	// refuseUntil is until when the table refuses every write.
@@ -33,6 +33,9 @@ type Faults struct {
 	poison int
 	clock  *Clock
 }
+
+// NewFaults is fair weather by the clock.
+func NewFaults(clock *Clock) *Faults { return &Faults{clock: clock, queueLose: map[string]int{}} }
 
 // crashed is what a worker that ends in the middle panics with.
 type crashed struct{ where string }

@@ -41,7 +41,8 @@ type outside struct {
 
 // Secrets and IDs of the accounts that every story has.
 const (
-	appSecret   = "the app's own secret"
+	// AppSecret signs what WhatsApp delivers.
+	AppSecret   = "the app's own secret"
 	verifyToken = "a long random text"
 	accessToken = "an access token"
 	hookSecret  = "a secret of twenty-four characters or more"
@@ -54,7 +55,7 @@ func newOutside(clock *Clock) *outside {
 	o := &outside{clock: clock, files: map[string]string{}}
 	o.mail = &mailboxes{}
 	o.whatsapp = fake.New(fake.Options{
-		PhoneNumberID: phoneNumber, AppSecret: appSecret, VerifyToken: verifyToken, AccessToken: accessToken, Now: clock.Time,
+		PhoneNumberID: phoneNumber, AppSecret: AppSecret, VerifyToken: verifyToken, AccessToken: accessToken, Now: clock.Time,
 		Webhook: BaseURL + "/hooks/whatsapp/main", Client: &http.Client{Transport: (*byDoor)(nil)},
 	})
 	o.graph = httptest.NewServer(http.HandlerFunc(o.serveGraph))

@@ -59,7 +59,7 @@ var Start = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC) // a Monday, 10:00 in 
 // Run plays a script through a world that build makes. An error means that it could not be played to the end.
 func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context, *Stage) (World, error)) (r *Result, err error) {
 	stage.Clock = NewClock(Start)
-	stage.Faults = &Faults{clock: stage.Clock, queueLose: map[string]int{}}
+	stage.Faults = NewFaults(stage.Clock)
 	out := newOutside(stage.Clock)
 	defer out.close()
 	stage.Mailer, stage.SES = out.mail, out.ses.URL
@@ -74,7 +74,7 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 	}
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
 	out.passed = p.overtake(ctx)
-	if err := p.connect(ctx); err != nil {
+	if err := Connect(ctx, p.world, out.graph.URL); err != nil {
 		return nil, fmt.Errorf("%s: connect the accounts: %w", s.Name, err)
 	}
 	r = &Result{}
@@ -302,38 +302,38 @@ func wanted(status int) func(int, error) error {
 	}
 }
 
-// connect gives the desk one account of each channel.
-func (p *Play) connect(ctx context.Context) error {
+// Connect gives the desk one account of each channel; graph is where WhatsApp's API is played.
+func Connect(ctx context.Context, w World, graph string) error {
 	for _, a := range []store.Connected{
-		{Channel: "whatsapp", Account: "main", Settings: map[string]string{"phone_number_id": phoneNumber, "api_base": p.outside.graph.URL}},
+		{Channel: "whatsapp", Account: "main", Settings: map[string]string{"phone_number_id": phoneNumber, "api_base": graph}},
 		{Channel: "email", Account: "main", Settings: map[string]string{"address": mailAddress}},
 		{Channel: "form", Account: "main"},
 		{Channel: "webhook", Account: "main"},
 	} {
 		a.Team = "support"
-		if err := p.connectAccount(ctx, a); err != nil {
+		if err := connectAccount(ctx, w, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Play) connectAccount(ctx context.Context, a store.Connected) error {
+func connectAccount(ctx context.Context, w World, a store.Connected) error {
 	secrets := map[string]map[string]string{
-		"whatsapp": {"app_secret": appSecret, "verify_token": verifyToken, "access_token": accessToken},
+		"whatsapp": {"app_secret": AppSecret, "verify_token": verifyToken, "access_token": accessToken},
 		"webhook":  {"signing_secret": hookSecret},
 	}[a.Channel]
 	for name, value := range secrets {
-		if err := p.world.Secrets().Put(ctx, pipeline.SecretName(a.Channel, a.Account, name), []string{value}); err != nil {
+		if err := w.Secrets().Put(ctx, pipeline.SecretName(a.Channel, a.Account, name), []string{value}); err != nil {
 			return err
 		}
 		a.Secrets = append(a.Secrets, name)
 	}
 	slices.Sort(a.Secrets)
-	if err := p.world.App().Store.PutAccount(ctx, a); err != nil {
+	if err := w.App().Store.PutAccount(ctx, a); err != nil {
 		return err
 	}
-	p.world.App().Pipeline.ForgetAccounts()
+	w.App().Pipeline.ForgetAccounts()
 	return nil
 }
 

@@ -149,7 +149,7 @@ func compileAccount(a *args) (action, error) {
 				settings["address"] = mailAddress
 			}
 		}
-		return p.connectAccount(ctx, store.Connected{Channel: a.at["CHANNEL"], Account: a.at["NAME"], Team: team, Settings: settings})
+		return connectAccount(ctx, p.world, store.Connected{Channel: a.at["CHANNEL"], Account: a.at["NAME"], Team: team, Settings: settings})
 	}, nil
 }
 
