@@ -39,9 +39,16 @@ func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Milli
 // IsZero says that the time is not known.
 func (t Time) IsZero() bool { return t == 0 }
 
-// String is RFC 3339 with milliseconds, always in UTC; empty for the zero Time.
+// The first and the last millisecond that RFC 3339 can tell (years 1 to 9999).
+const (
+	first Time = -62135596799999
+	last  Time = 253402300799999
+)
+
+// String is RFC 3339 with milliseconds, always in UTC; empty for the zero Time, and for one that lies outside the calendar of
+// RFC 3339: what a provider counts wrong is not known, and must not be written so that nobody can read it again.
 func (t Time) String() string {
-	if t == 0 {
+	if t == 0 || t < first || t > last {
 		return ""
 	}
 	return t.Time().Format(layout)

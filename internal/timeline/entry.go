@@ -116,17 +116,21 @@ const (
 // SortTime is the time by which an event is ordered: the provider's, at most a minute after receipt. A time that only the
 // sender asserts, that is missing or that is more than eight days old is not used: then it is the time of receipt.
 func SortTime(at, receivedAt msg.Time, asserted bool) msg.Time {
-	switch {
-	case asserted, at.IsZero(), receivedAt.Sub(at) > OldestTime:
+	switch { // compared as times: a distance of centuries does not fit into a duration
+	case asserted, at.IsZero(), at < receivedAt.Add(-OldestTime):
 		return receivedAt
-	case at.Sub(receivedAt) > ClockSkew:
+	case at > receivedAt.Add(ClockSkew):
 		return receivedAt.Add(ClockSkew)
 	}
 	return at
 }
 
-// maxEdits bounds the earlier versions that are kept, so that an entry cannot grow without end.
-const maxEdits = 50
+// Bounds of what others can make an entry grow by: an entry must fit into an item.
+const (
+	maxEdits     = 50
+	maxEditBytes = 100 << 10
+	maxReactions = 500
+)
 
 // Apply works an edit, removal, reaction or receipt into the entry and says whether it changed anything. Applying the same
 // event again, or an older one later, changes nothing: the result does not depend on how often and, as far as the event's
@@ -152,23 +156,57 @@ func (e *Entry) Apply(ev *msg.Event, now msg.Time) bool {
 	return changed
 }
 
+// edit puts a version where its time has it: what it said before is in Edits with the time at which that was replaced, so one
+// that comes late goes between two others and the newest stands. A time that is not known counts as the newest.
 func (e *Entry) edit(ev *msg.Event) bool {
-	if e.Message == nil || !e.Removed.IsZero() || len(e.Edits) >= maxEdits {
+	if e.Message == nil {
 		return false
 	}
-	if n := len(e.Edits); n > 0 && !ev.Time.IsZero() && ev.Time < e.Edits[n-1].At {
-		return false // an older edit came late: the newer one stands
+	at, next, n := ev.Time, ev.Edit.Message, len(e.Edits)
+	if at.IsZero() && n > 0 {
+		at = e.Edits[n-1].At
 	}
-	if sameText(e.Message, &ev.Edit.Message) {
-		return false
+	place := n
+	for place > 0 && e.Edits[place-1].At > at {
+		place--
 	}
-	e.Edits = append(e.Edits, Version{At: ev.Time, Message: *e.Message})
-	next := ev.Edit.Message
+	replaced := e.version(place)
 	if len(next.Parts) == 0 {
-		next.Parts = e.Message.Parts // providers send the new caption alone
+		next.Parts = replaced.Parts // providers send the new caption alone
 	}
-	e.Message = &next
+	if sameText(replaced, &next) && (at.IsZero() || place > 0 && e.Edits[place-1].At == at) {
+		return false // it came before
+	}
+	if n >= maxEdits && place <= 1 {
+		return false // older than all that are kept
+	}
+	e.Edits = slices.Insert(e.Edits, place, Version{At: at, Message: *replaced})
+	if place == n {
+		e.Message = &next
+	} else {
+		e.Edits[place+1].Message = next
+	}
+	for len(e.Edits) > maxEdits || len(e.Edits) > 1 && sizeOf(e.Edits) > maxEditBytes {
+		e.Edits = slices.Delete(e.Edits, 1, 2) // the first version is what was sent, and stays
+	}
 	return true
+}
+
+// version is what stood before the edit at a place, or now.
+func (e *Entry) version(place int) *msg.Message {
+	if place < len(e.Edits) {
+		return &e.Edits[place].Message
+	}
+	return e.Message
+}
+
+func sizeOf(versions []Version) int {
+	n := 0
+	for i := range versions {
+		m := &versions[i].Message
+		n += len(m.Text) + len(m.Quoted) + len(m.FullText)
+	}
+	return n
 }
 
 func sameText(a, b *msg.Message) bool {
@@ -178,13 +216,14 @@ func sameText(a, b *msg.Message) bool {
 }
 
 func (e *Entry) remove(ev *msg.Event, now msg.Time) bool {
-	if !e.Removed.IsZero() {
+	at := ev.Time
+	if at.IsZero() {
+		at = now
+	}
+	if !e.Removed.IsZero() && at >= e.Removed {
 		return false
 	}
-	e.Removed = ev.Time
-	if e.Removed.IsZero() {
-		e.Removed = now
-	}
+	e.Removed = at
 	return true
 }
 
@@ -196,12 +235,19 @@ func (e *Entry) react(ev *msg.Event) bool {
 		if old.From.Key() != from.Key() {
 			continue
 		}
-		if ev.Time < old.Time || old.Emoji == ev.Reaction.Emoji {
+		if ev.Time < old.Time {
+			return false
+		}
+		if old.Emoji == ev.Reaction.Emoji {
+			old.Time = ev.Time // nothing to see, but one from in between must not replace it
 			return false
 		}
 		// A reaction that was taken back keeps its place without an emoji: an older one that comes late must not bring it back.
 		old.Emoji, old.Time = ev.Reaction.Emoji, ev.Time
 		return true
+	}
+	if len(e.Reactions) >= maxReactions {
+		return false
 	}
 	e.Reactions = append(e.Reactions, Reaction{From: from, Emoji: ev.Reaction.Emoji, Time: ev.Time})
 	return true
