@@ -291,24 +291,37 @@ func (w *world) drained() {
 		var r struct {
 			Items []struct {
 				Balanced  bool
-				Envelopes struct{ Queued int }
+				Envelopes struct{ Queued, Dead int }
 			}
 		}
 		if status == http.StatusOK && json.Unmarshal(body, &r) == nil {
-			queued := 0
+			queued, dead := 0, 0
 			for _, i := range r.Items {
 				queued += i.Envelopes.Queued
+				dead += i.Envelopes.Dead
 				if !i.Balanced {
 					w.t.Fatalf("the ledger is not even: %s", body)
 				}
 			}
-			if queued == 0 && w.wakeUps() == 0 {
+			if dead > 0 {
+				w.redrive(dead)
+			} else if queued == 0 && w.wakeUps() == 0 {
 				return
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	w.t.Fatalf("the queues did not drain; log:\n%s", tail(w.log.Name()))
+}
+
+// redrive brings back what was in hand at five kills: it is in the dead-letter queue then, where an operator finds it.
+func (w *world) redrive(dead int) {
+	w.t.Logf("%d envelopes were in hand at five kills and are brought back", dead)
+	for _, queue := range []string{"inbound", "mail"} {
+		if status, body := w.call(http.MethodPost, "/api/v1/queues/"+queue+"/redrive", nil, nil); status/100 != 2 {
+			w.t.Fatalf("bring back what is dead in queue %s: %d %s", queue, status, body)
+		}
+	}
 }
 
 // wakeUps is how many answers wait to be looked at now; those that are to be looked at later do not count.
