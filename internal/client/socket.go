@@ -28,7 +28,7 @@ func (c *Client) Follow(ctx context.Context, ticket, cursor string, each func(*E
 	set(q, "cursor", cursor)
 	at.RawQuery = q.Encode()
 	follower := *c.http
-	follower.Timeout = 0 // a socket lives as long as it is followed
+	follower.Timeout = 0                                                                                   // a socket lives as long as it is followed
 	conn, response, err := websocket.Dial(ctx, at.String(), &websocket.DialOptions{HTTPClient: &follower}) //nolint:bodyclose // Dial has read it
 	if err != nil {
 		if response != nil && response.StatusCode != http.StatusSwitchingProtocols && response.StatusCode < 500 {

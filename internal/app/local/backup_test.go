@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/client"
 )
@@ -493,4 +495,43 @@ func (s *said) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.String()
+}
+
+func TestFilesAreNotDeletedWhileABackupTakesThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.open(t, filepath.Join(t.TempDir(), "desk"))
+	blobs := d.server.kept
+	if _, err := blobs.Put(t.Context(), "media/one", strings.NewReader("content"), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	blobs.hold.Lock() // as take does
+	deleted := make(chan error, 1)
+	go func() { deleted <- blobs.Delete(context.Background(), "media/one") }()
+	select {
+	case err := <-deleted:
+		t.Fatalf("it was deleted (%v)", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	blobs.hold.Unlock()
+	if err := <-deleted; err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := blobs.Get(t.Context(), "media/one", 0, 0); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("afterwards it is still there: %v", err)
+	}
+}
+
+func TestABackupCutShortIsSweptAtTheNextStart(t *testing.T) {
+	t.Parallel()
+	w, data := newWorld(t), filepath.Join(t.TempDir(), "desk")
+	w.open(t, data).end()
+	left := filepath.Join(data, staging+"123")
+	if err := os.MkdirAll(filepath.Join(left, "store"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.open(t, data)
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
 }
