@@ -76,7 +76,7 @@ func Bare(ctx context.Context, dir string, clients, messages, each int, s Sizes)
 	}
 	following, stop := context.WithCancel(ctx)
 	var behind, writers sync.WaitGroup
-	behind.Go(func() { _ = follow(following, feed) })
+	behind.Go(func() { _ = follow(following, feed, 256) })
 	behind.Go(func() { queue.Work(following, b.queue, b.work, queue.WorkOptions{Batch: 64, Concurrency: 2}) })
 	begun, used := time.Now(), OwnCPU()
 	var next atomic.Int64
@@ -105,9 +105,10 @@ func Bare(ctx context.Context, dir string, clients, messages, each int, s Sizes)
 	return took, cpu, <-failed
 }
 
-func follow(ctx context.Context, feed table.Feed) error {
+// follow moves the change feed on, so many changes at a time, until ctx ends.
+func follow(ctx context.Context, feed table.Feed, most int) error {
 	for {
-		if _, err := feed.Next(ctx, 256); err != nil {
+		if _, err := feed.Next(ctx, most); err != nil {
 			return err
 		}
 		if err := feed.Ack(ctx); err != nil {

@@ -61,7 +61,7 @@ func Seed(ctx context.Context, data string, entries, cases int) (s Seeded, err e
 	}
 	following, stop := context.WithCancel(ctx)
 	var behind sync.WaitGroup
-	behind.Go(func() { _ = follow(following, feed) })
+	behind.Go(func() { _ = follow(following, feed, 10_000) })
 	if err = seedAll(table.Redoable(ctx), st, entries, cases); err == nil {
 		s.Customer, err = customerOf(ctx, st)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/bench"
@@ -25,6 +26,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	debug.SetGCPercent(400) // the client beside the program shall take as little of the processors as it can
 	o := bench.Options{Out: os.Stdout}
 	flag.StringVar(&o.Binary, "binary", "bin/aikajana", "the program to measure")
 	flag.StringVar(&o.Dir, "dir", "", "where data folders are made and removed; a temporary folder when empty")
