@@ -86,3 +86,27 @@ cost: parts ## What a message costs on AWS, from the writes and calls really mad
 .PHONY: coldstart
 coldstart: ## How long each Lambda takes from exec to its first poll, next to a bare one
 	go run ./internal/coldstart/cmd/coldstart
+
+##@ AWS
+
+export SAM_CLI_TELEMETRY := 0
+SAM = $(firstword $(wildcard $(AIKAJANA_CACHE)/sam-*/bin/sam) sam)
+CFN_LINT = $(firstword $(wildcard $(AIKAJANA_CACHE)/sam-*/bin/cfn-lint) cfn-lint)
+
+.PHONY: sam-validate
+sam-validate: ## Check template.yaml; needs no credentials
+	$(SAM) validate --lint
+	$(CFN_LINT) template.yaml
+
+.PHONY: sam-build
+sam-build: ## Build the functions for deployment into ./.aws-sam
+	@scripts/sam-build.sh $(ARCHITECTURE)
+
+.PHONY: local-aws
+local-aws: ## Run the AWS shape on this machine, to play with; needs Docker, or root on Debian
+	@scripts/parts.sh dynamodb sqs moto sam docker
+	@go run ./scripts/local-aws
+
+.PHONY: local-aws-stop
+local-aws-stop: ## Stop it and leave nothing behind
+	@go run ./scripts/local-aws -stop

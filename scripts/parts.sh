@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests with build tag "parts" and `make local-aws` run against: stand-ins for AWS and clients for checks.
 #
-#   scripts/parts.sh dynamodb|sqs|moto|sam|schemathesis|all ...
+#   scripts/parts.sh dynamodb|sqs|moto|sam|schemathesis|docker|all ...
 #
 # Everything goes into ${AIKAJANA_CACHE:-$HOME/.cache/aikajana}, nothing into this tree or the system. The versions stand in
 # internal/standin/parts/pins.env. A part that is there already takes a few milliseconds; two runs at once wait for each other.
+# Only "docker" may install into the system: by apt-get, as root on Debian or Ubuntu, and only when no engine is there.
 # Java packages come by Maven, Python packages by pip, each with the settings of this machine. Remove the folder to start over.
 set -euo pipefail
 
@@ -18,7 +19,7 @@ give_up() { printf '%s\n' "parts: $*" | fold -s -w 100 >&2; exit 1; }
 
 main() {
   case $cache in /*) ;; *) give_up "AIKAJANA_CACHE is \"$cache\"; make it an absolute path, because tests run in many folders" ;; esac
-  [ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+  [ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
   local part
   for part in "$@"; do
     case $part in
@@ -27,9 +28,10 @@ main() {
     moto) ensure "moto-$MOTO" install_moto pins.env moto/constraints.txt ;;
     sam) ensure "sam-$SAM" install_sam pins.env sam/constraints.txt ;;
     schemathesis) ensure "schemathesis-$SCHEMATHESIS" install_schemathesis pins.env schemathesis/constraints.txt ;;
-    all) main dynamodb sqs moto sam schemathesis ;;
+    docker) ensure_docker ;;
+    all) main dynamodb sqs moto sam schemathesis docker ;;
     -h | --help) main ;;
-    *) give_up "there is no part \"$part\"; choose from dynamodb, sqs, moto, sam, schemathesis, all" ;;
+    *) give_up "there is no part \"$part\"; choose from dynamodb, sqs, moto, sam, schemathesis, docker, all" ;;
     esac
   done
 }
@@ -108,6 +110,27 @@ install_venv() {
     give_up "pip could not install $part; its last lines are above, all of them in $dir.log. Check that \"pip install\" reaches an index, then run this again."
   }
   mv "$dir.log" "$dir/install.log"
+}
+
+# ensure_docker sees to a container engine for sam local: a running one, or the programs of one, which internal/localaws
+# starts for itself and takes down again.
+ensure_docker() {
+  if command -v docker busybox >/dev/null && docker version >/dev/null 2>&1; then return 0; fi
+  if command -v docker dockerd containerd busybox ip >/dev/null && [ "$(id -u)" = 0 ]; then return 0; fi
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    give_up "sam local runs functions in containers, and no engine answers here. Start Docker, with busybox (statically linked) beside it; or run this as root on Debian or Ubuntu, which installs docker.io, busybox-static and iproute2 and starts nothing. Without it everything but the tests of internal/localaws works: make run, go test ./..."
+  fi
+  mkdir -p "$cache"
+  exec 9>"$cache/.docker.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+  say "container engine: installing docker.io, busybox-static, iproute2 by apt-get; no service is started"
+  # policy-rc.d would be a lasting change; an engine that apt-get starts anyway is used as it is.
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends docker.io busybox-static iproute2 iptables; } \
+    >"$cache/docker.log" 2>&1 9>&- || {
+    tail -n 5 "$cache/docker.log" >&2
+    give_up "apt-get could not install a container engine; its last lines are above, all of them in $cache/docker.log. Install docker.io, busybox-static and iproute2, then run this again."
+  }
+  exec 9>&-
 }
 
 need_java() {

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -32,7 +31,7 @@ type engine struct {
 	// gateway is the engine's end of the containers' network on this machine; nil where containers reach loopback by
 	// host.docker.internal without help (Docker Desktop).
 	gateway net.IP
-	private *exec.Cmd
+	private *service
 	dir     string
 }
 
@@ -82,12 +81,10 @@ func (e *engine) startPrivate(ctx context.Context, log io.Writer) error {
 		return errors.New("start a private container engine: there is a network docker0 of an engine that does not answer; start that engine, or remove the network with \"ip link delete docker0\"")
 	}
 	e.host = "unix://" + filepath.Join(e.dir, "docker.sock")
-	//nolint:gosec // the daemon of this machine
-	e.private = exec.Command(daemon, "--host", e.host, "--log-level", "warn", "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
+	e.private, err = keep(log, nil, `ip link delete docker0; rm -rf "$KEPT"`, []string{"KEPT=" + e.dir}, daemon,
+		"--host", e.host, "--log-level", "error", "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "docker.pid"), "--bip", bridge, "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--ip", "127.0.0.1")
-	e.private.Stdout, e.private.Stderr = log, log
-	e.private.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := e.private.Start(); err != nil {
+	if err != nil {
 		return fmt.Errorf("start a private container engine: %w", err)
 	}
 	within, cancel := context.WithTimeout(ctx, 60*time.Second)
@@ -110,21 +107,11 @@ func (e *engine) stop() error {
 	if e.private == nil {
 		return nil
 	}
-	var errs []error
-	_ = e.private.Process.Signal(syscall.SIGTERM) // it may have ended already
-	done := make(chan struct{})
-	go func() { _ = e.private.Wait(); close(done) }() // how it ends does not matter
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second):
-		errs = append(errs, syscall.Kill(-e.private.Process.Pid, syscall.SIGKILL))
-		<-done
-	}
+	e.private.stop()
 	e.private = nil
+	var errs []error
 	if _, err := net.InterfaceByName("docker0"); err == nil {
-		if out, err := exec.Command("ip", "link", "delete", "docker0").CombinedOutput(); err != nil {
-			errs = append(errs, fmt.Errorf("remove the network docker0: %w: %s", err, out))
-		}
+		errs = append(errs, errors.New("the network docker0 is still there: remove it with \"ip link delete docker0\""))
 	}
 	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
 }

@@ -14,11 +14,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -234,47 +232,18 @@ func (s *Stack) serve(ctx context.Context) error {
 	}
 	// One after the other: both would build the image of the runtime.
 	for _, one := range [][2]string{{"start-lambda", port}, {"start-api", web}} {
-		cmd := exec.Command(bin, "local", one[0], "--template", s.template(), "--parameter-overrides", "Architecture=x86_64", "--skip-pull-image", //nolint:gosec // made here
+		started, err := keep(s.o.Log, append(samEnvironment(), s.engine.environment()...), "", nil, bin, "local", one[0],
+			"--template", s.template(), "--parameter-overrides", "Architecture=x86_64", "--skip-pull-image",
 			"--add-host", inside+":host-gateway", "--host", "127.0.0.1", "--port", one[1], "--warm-containers", "LAZY", "--region", standin.Region)
-		cmd.Dir, cmd.Env = s.o.Dir, append(samEnvironment(), s.engine.environment()...)
-		cmd.Stdout, cmd.Stderr = s.o.Log, s.o.Log
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
+		if err != nil {
 			return fmt.Errorf("sam local %s: %w", one[0], err)
 		}
-		started := &service{cmd, make(chan struct{})}
-		go func() { _ = cmd.Wait(); close(started.ended) }() // how it ends does not matter
 		s.services = append(s.services, started)
 		if err := started.answers(ctx, "127.0.0.1:"+one[1]); err != nil {
 			return fmt.Errorf("sam local %s: %w", one[0], err)
 		}
 	}
 	return nil
-}
-
-// service is a running sam local.
-type service struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-}
-
-// answers waits until the service listens.
-func (s *service) answers(ctx context.Context, address string) error {
-	within, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	for {
-		c, err := new(net.Dialer).DialContext(within, "tcp", address)
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-s.ended:
-			return errors.New("it ended at once; the log says why")
-		case <-within.Done():
-			return fmt.Errorf("%s does not answer: %w", address, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 // freePort is wanted, or a port of 127.0.0.1 that was free a moment ago.
@@ -309,15 +278,7 @@ func (s *Stack) Stop() error {
 		s.working.Wait()
 	}
 	for _, one := range s.services {
-		_ = one.cmd.Process.Signal(syscall.SIGTERM) // it removes its containers
-	}
-	for _, one := range s.services {
-		select {
-		case <-one.ended:
-		case <-time.After(20 * time.Second):
-			_ = syscall.Kill(-one.cmd.Process.Pid, syscall.SIGKILL) // it had its time
-			<-one.ended
-		}
+		one.stop() // it removes its containers
 	}
 	if s.sockets != nil {
 		errs = append(errs, s.sockets.close())

@@ -1,0 +1,190 @@
+// Command local-aws runs the AWS shape on this machine for a person to play with: see package localaws. It is what
+// "make local-aws" and "make local-aws-stop" call.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
+	"github.com/aikajana/aikajana/internal/localaws"
+)
+
+func main() {
+	stop := flag.Bool("stop", false, "stop the one that runs")
+	port := flag.Int("http", 8090, "port of the HTTP API")
+	dir := flag.String("dir", filepath.Join(os.TempDir(), "aikajana-local-aws"), "folder for everything; removed at the end")
+	flag.Parse()
+	run := func() error { return start(*dir, *port) }
+	if *stop {
+		run = func() error { return end(*dir) }
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "local-aws:", err)
+		os.Exit(1)
+	}
+}
+
+// pidFile says which process runs the stack in dir. It lies beside the folder, which the process removes last.
+func pidFile(dir string) string { return dir + ".pid" }
+
+func start(dir string, port int) (err error) {
+	if pid, running := runs(dir); running {
+		return fmt.Errorf("it runs already (process %d); make local-aws-stop ends it", pid)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	if err := os.WriteFile(pidFile(dir), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(pidFile(dir)), remove(dir+".log", err)) }()
+	log, err := os.Create(dir + ".log")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // it is only read when something went wrong
+	fmt.Println("local-aws: starting stand-ins, building the functions and starting sam local: a minute or two; log in " + log.Name())
+	s, err := localaws.Start(ctx, localaws.Options{Root: ".", Dir: dir, Log: log, Visibility: 20 * time.Second, HTTP: port})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Println("local-aws: stopping")
+		err = errors.Join(err, s.Stop())
+	}()
+	provider := fake.New(fake.Options{AppSecret: "app-secret", VerifyToken: "verify", AccessToken: "access", Webhook: s.BaseURL + "/hooks/whatsapp/main",
+		Statuses: []string{"sent", "delivered"}, Client: &http.Client{Timeout: time.Minute}})
+	graph := httptest.NewServer(provider)
+	defer graph.Close()
+	token, err := furnish(ctx, s, graph.URL)
+	if err != nil {
+		return err
+	}
+	say(s, token)
+	maija := fake.Person{Phone: "358401234567", Name: "Maija"}
+	if err := provider.MustPost(ctx, provider.Text(maija, "Hei, tilaukseni ei ole tullut.")); err != nil {
+		return fmt.Errorf("send a first message: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// remove takes the log away, unless something went wrong and it says what.
+func remove(log string, err error) error {
+	if err != nil {
+		return nil
+	}
+	return os.Remove(log)
+}
+
+// furnish connects an account of each channel and lets a person and a program in.
+func furnish(ctx context.Context, s *localaws.Stack, graph string) (token string, err error) {
+	base, err := s.Inside(graph)
+	if err != nil {
+		return "", err
+	}
+	c := &app.Config{Accounts: []app.AccountConfig{
+		{Channel: "whatsapp", Account: "main", Settings: map[string]string{"phone_number_id": "1055", "api_base": base},
+			Secrets: map[string]string{"app_secret": "literal:app-secret", "verify_token": "literal:verify", "access_token": "literal:access"}},
+		{Channel: "form", Account: "contact"},
+	}}
+	if err := s.System.Declare(ctx, c, s.System.Secrets, app.SystemLookup()); err != nil {
+		return "", err
+	}
+	people, err := staff.NewAuth(s.System.App, staff.Options{BaseURL: s.BaseURL, Log: s.System.Log})
+	if err != nil {
+		return "", err
+	}
+	token = "local-aws-" + s.System.Store.NewID()
+	_, err = people.Bootstrap(ctx, "local-aws", token)
+	return token, err
+}
+
+func say(s *localaws.Stack, token string) {
+	fmt.Printf(`
+The AWS shape runs here: API Gateway, Lambda, SQS, DynamoDB, S3 and SSM, all played on this machine.
+
+  HTTP API     %[1]s
+  a form       %[1]s/forms/contact
+  sockets      %[2]s
+  sign in      user admin, password local-aws
+  API token    %[3]s
+
+Maija has just written by WhatsApp. See her case, then answer it:
+
+  curl -s -H 'Authorization: Bearer %[3]s' '%[1]s/api/v1/cases?team=support'
+  curl -s -H 'Authorization: Bearer %[3]s' -H 'Idempotency-Key: first' -H 'Content-Type: application/json' \
+       -d '{"text": "Katson heti."}' %[1]s/api/v1/cases/CASE/replies
+
+The first call of each function takes a second or two. make local-aws-stop, or Ctrl-C here, leaves nothing behind.
+`, s.BaseURL, s.SocketURL, token)
+}
+
+// runs says which process runs the stack in dir.
+func runs(dir string) (int, bool) {
+	body, err := os.ReadFile(pidFile(dir))
+	if err != nil {
+		return 0, false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(body)))
+	if err != nil || pid < 1 {
+		return 0, false
+	}
+	return pid, syscall.Kill(pid, 0) == nil
+}
+
+// end stops the running stack and waits until nothing is left of it.
+func end(dir string) error {
+	pid, running := runs(dir)
+	if !running {
+		fmt.Println("local-aws: nothing runs")
+		return errors.Join(os.RemoveAll(pidFile(dir)), leftovers(dir))
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop process %d: %w", pid, err)
+	}
+	for deadline := time.Now().Add(90 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("process %d does not end; its log is %s.log", pid, dir)
+		}
+	}
+	return leftovers(dir)
+}
+
+// leftovers takes away what a stack that was killed had no time for: its engine, its network and its folder.
+func leftovers(dir string) error {
+	body, err := os.ReadFile(filepath.Join(dir, "engine", "docker.pid"))
+	if err == nil {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(body))); err == nil && strings.Contains(commandLine(pid), dir) {
+			_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended in the meantime
+			for end := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			}
+			if out, err := exec.CommandContext(context.Background(), "ip", "link", "delete", "docker0").CombinedOutput(); err != nil {
+				return fmt.Errorf("remove the network docker0: %w: %s", err, out)
+			}
+		}
+	}
+	return errors.Join(os.RemoveAll(dir), os.RemoveAll(dir+".log"))
+}
+
+func commandLine(pid int) string {
+	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return ""
+	}
+	return string(body)
+}
