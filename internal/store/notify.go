@@ -40,10 +40,11 @@ const NotificationsFor = 24 * time.Hour
 // keepNotifications is longer, so that nobody resumes into a gap.
 const keepNotifications = 3 * 24 * time.Hour
 
-// Notify derives the notifications of changes and keeps them, many in one transaction. They are a function of the changes
-// alone, so it may be called again; changes of one item must come in order. The result has one place for each change, nil
+// Notify derives the notifications of changes and keeps them, many in one write. They are a function of the changes alone, so
+// it may be called again, and is until all are there, so they may land apart; changes of one item must come in order. The result has one place for each change, nil
 // where it is of no interest.
 func (s *Store) Notify(ctx context.Context, changes []table.Change) ([]*Notification, error) {
+	ctx = table.Apart(ctx)
 	told := make([]*Notification, len(changes))
 	ops := make([]table.Op, 0, min(len(changes), table.MaxOps))
 	place := make(map[table.Key]int, cap(ops)) // of each key in ops: a transaction takes a key once, and the last word counts

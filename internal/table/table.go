@@ -204,6 +204,16 @@ func Redoable(ctx context.Context) context.Context { return context.WithValue(ct
 // IsRedoable says that ctx came from Redoable.
 func IsRedoable(ctx context.Context) bool { return ctx.Value(redoable{}) != nil }
 
+type apart struct{}
+
+// Apart marks writes whose ops need not land together: a Write of several unconditional ops may then write them one by one,
+// and after an error some of them may be there. On DynamoDB that is half the price of a transaction. It is for what is done
+// again after an error until it is whole; ops with a precondition land together all the same.
+func Apart(ctx context.Context) context.Context { return context.WithValue(ctx, apart{}, true) }
+
+// IsApart says that ctx came from Apart.
+func IsApart(ctx context.Context) bool { return ctx.Value(apart{}) != nil }
+
 // Limits that both implementations keep to. They are DynamoDB's, as documented on 2026-11-22 in
 // docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html.
 const (

@@ -3,7 +3,7 @@
 // # Attributes
 //
 //	p, s    partition and sort key                  r   revision, a number
-//	b       body, binary                            x   expiry in seconds since 1970: the table's TTL attribute
+//	b, z    body, binary: as it is, or packed       x   expiry in seconds since 1970: the table's TTL attribute
 //	wp, ws  place in index "work"                   w   write token: who wrote this revision
 //	dp, ds  place in index "due"
 //
@@ -39,6 +39,7 @@ type API interface {
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
 	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
 }
@@ -58,6 +59,7 @@ type Table struct {
 	client API
 	name   *string
 	o      Options
+	packer packer
 }
 
 var (

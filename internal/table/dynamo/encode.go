@@ -31,7 +31,7 @@ func indexAttributes(i table.Index) (pk, sk string) {
 
 var indexes = [...]table.Index{table.WorkList, table.Due}
 
-func encode(i *table.Item, rev int64, token string) map[string]types.AttributeValue {
+func (t *Table) encode(i *table.Item, rev int64, token string) map[string]types.AttributeValue {
 	m := make(map[string]types.AttributeValue, 10)
 	m["p"], m["s"], m["r"], m["w"] = text(i.PK), text(i.SK), number(rev), text(token)
 	if len(i.Body) > 0 {
@@ -44,6 +44,7 @@ func encode(i *table.Item, rev int64, token string) map[string]types.AttributeVa
 		pk, sk := indexAttributes(index)
 		m[pk], m[sk] = text(place.PK), text(place.SK)
 	}
+	t.packer.pack(m)
 	return m
 }
 
@@ -90,6 +91,10 @@ func decode(get func(string) (Value, bool)) (i table.Item, err error) {
 	}
 	if b, ok := get("b"); ok {
 		i.Body = b.B
+	} else if z, ok := get("z"); ok {
+		if i.Body, err = unpack(z.B); err != nil {
+			return i, fmt.Errorf("item %s: %w", i.Key, err)
+		}
 	}
 	for _, index := range indexes {
 		pk, sk := indexAttributes(index)

@@ -43,7 +43,7 @@ type Meter struct {
 	kind map[string]Units
 }
 
-// Totals are the units so far by kind of call: put, delete, transaction, get, query, query index, scan.
+// Totals are the units so far by kind of call: put, delete, batch, transaction, get, query, query index, scan.
 func (m *Meter) Totals() map[string]Units {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,13 +114,16 @@ func (m *Meter) before(ctx context.Context, t *Table, ops []*table.Op) []map[str
 }
 
 // wrote counts a write that landed, or that failed on a condition.
-func (m *Meter) wrote(ops []*table.Op, olds []map[string]types.AttributeValue, err error) {
+func (m *Meter) wrote(t *Table, ops []*table.Op, olds []map[string]types.AttributeValue, apart bool, err error) {
 	_, refused := errors.AsType[*table.Conflict](err)
 	if m == nil || len(ops) == 0 || err != nil && !refused {
 		return
 	}
 	kind, price := "transaction", 2.0
-	if len(ops) == 1 {
+	switch {
+	case len(ops) > 1 && apart:
+		kind, price = "batch", 1.0
+	case len(ops) == 1:
 		kind, price = "put", 1.0
 		if ops[0].Do == table.DoDelete {
 			kind = "delete"
@@ -131,7 +134,7 @@ func (m *Meter) wrote(ops []*table.Op, olds []map[string]types.AttributeValue, e
 		var after map[string]types.AttributeValue
 		switch op.Do {
 		case table.DoPut:
-			after = encode(&op.Item, revision(op), "12345678901234567890123456")
+			after = t.encode(&op.Item, revision(op), "12345678901234567890123456")
 		case table.DoCheck:
 			after = olds[n]
 		case table.DoDelete:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -17,8 +18,8 @@ import (
 	"github.com/aikajana/aikajana/internal/table"
 )
 
-// Write is table.Table's. One op is a single request at the normal price, several are a transaction at twice that; a failed
-// condition is billed like a write.
+// Write is table.Table's. One op is a single request at the normal price, several are a transaction at twice that, or single
+// writes again where they may land apart; a failed condition is billed like a write.
 //
 // With Any nothing is compared, so a repeated attempt (the first answer was lost) also wins over whoever wrote in between.
 func (t *Table) Write(ctx context.Context, ops ...table.Op) error {
@@ -39,6 +40,8 @@ func (t *Table) Write(ctx context.Context, ops ...table.Op) error {
 	var err error
 	switch {
 	case len(w.ops) == 0:
+	case len(w.ops) > 1 && table.IsApart(ctx) && unconditional(w.ops):
+		err = w.batches(ctx)
 	case len(w.ops) > 1:
 		err = w.transaction(ctx)
 	case w.ops[0].Do == table.DoPut:
@@ -48,7 +51,7 @@ func (t *Table) Write(ctx context.Context, ops ...table.Op) error {
 	default:
 		return w.check(ctx, w.ops[0])
 	}
-	t.o.Meter.wrote(w.ops, metered, err)
+	t.o.Meter.wrote(t, w.ops, metered, table.IsApart(ctx) && unconditional(w.ops), err)
 	return err
 }
 
@@ -65,7 +68,7 @@ func (w *writing) put(ctx context.Context, op *table.Op) error {
 	condition, values := w.condition(op)
 	var a attempts
 	_, err := w.t.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: w.t.name, Item: encode(&op.Item, revision(op), w.token),
+		TableName: w.t.name, Item: w.t.encode(&op.Item, revision(op), w.token),
 		ConditionExpression: condition, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, a.observed)
@@ -115,6 +118,36 @@ func (w *writing) check(ctx context.Context, op *table.Op) error {
 	return nil
 }
 
+// batchSize is how many items BatchWriteItem takes.
+const batchSize = 25
+
+func unconditional(ops []*table.Op) bool {
+	return !slices.ContainsFunc(ops, func(op *table.Op) bool { return op.If != table.Any })
+}
+
+// batches writes unconditional ops apart, each at the price of a single write.
+func (w *writing) batches(ctx context.Context) error {
+	for ops := range slices.Chunk(w.ops, batchSize) {
+		requests := make([]types.WriteRequest, len(ops))
+		for n, op := range ops {
+			if op.Do == table.DoDelete {
+				requests[n].DeleteRequest = &types.DeleteRequest{Key: keyOf(op.Item.Key)}
+				continue
+			}
+			requests[n].PutRequest = &types.PutRequest{Item: w.t.encode(&op.Item, revision(op), w.token)}
+		}
+		var a attempts
+		out, err := w.t.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{*w.t.name: requests}}, a.observed)
+		if err != nil {
+			return w.failure(&a, err)
+		}
+		if left := len(out.UnprocessedItems[*w.t.name]); left > 0 {
+			return fmt.Errorf("write %s: %w: %d of %d items were not taken", ops[0].Item.Key, table.ErrBusy, left, len(ops))
+		}
+	}
+	return nil
+}
+
 func (w *writing) transaction(ctx context.Context) error {
 	in := &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String(w.token), TransactItems: make([]types.TransactWriteItem, len(w.ops))}
 	const old = types.ReturnValuesOnConditionCheckFailureAllOld
@@ -124,7 +157,7 @@ func (w *writing) transaction(ctx context.Context) error {
 		switch op.Do {
 		case table.DoPut:
 			i.Put = &types.Put{
-				TableName: w.t.name, Item: encode(&op.Item, revision(op), w.token),
+				TableName: w.t.name, Item: w.t.encode(&op.Item, revision(op), w.token),
 				ConditionExpression: condition, ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: old,
 			}
 		case table.DoDelete:
