@@ -90,7 +90,7 @@ func (p *Pipeline) Mail(ctx context.Context, batch []queue.Message) (failed []st
 			work.fail(m.ID, err)
 		}
 		work.record(ctx)
-		if err := work.failed[m.ID]; err != nil {
+		if err := work.failed[m.ID]; err != nil && !p.putOff(ctx, p.Mails, m, err) {
 			failed = append(failed, m.ID)
 			p.Log.ErrorContext(ctx, "mail not processed", "message", m.ID, "attempt", m.Attempt, "err", err)
 		}

@@ -37,13 +37,35 @@ func (p *Pipeline) Process(ctx context.Context, batch []queue.Message) (failed [
 		}
 	}
 	work.record(ctx)
-	for _, m := range batch {
-		if err := work.failed[m.ID]; err != nil {
-			failed = append(failed, m.ID)
-			p.Log.ErrorContext(ctx, "envelope not processed", "message", m.ID, "group", m.Group, "attempt", m.Attempt, "err", err)
+	for i := range batch {
+		m := &batch[i]
+		err := work.failed[m.ID]
+		if err == nil || p.putOff(ctx, p.Inbound, m, err) {
+			continue
 		}
+		failed = append(failed, m.ID)
+		p.Log.ErrorContext(ctx, "envelope not processed", "message", m.ID, "group", m.Group, "attempt", m.Attempt, "err", err)
 	}
 	return failed
+}
+
+// putOffFor is the pause of a message that has used its attempts up on faults that pass.
+const putOffFor = 5 * time.Minute
+
+// putOff sends a message anew that a passing fault (throttling, a busy table) has nearly brought to its last attempt, and says
+// that the one in hand is done with. So a storm may last for days and dead-letters nothing that nobody could process (FAULT
+// 58); what crashes, and what is damaged, still ends there. The queue's ledger counts such a message as accepted and
+// processed once more. When it cannot be sent, it fails as any other.
+func (p *Pipeline) putOff(ctx context.Context, q queue.Sender, m *queue.Message, why error) bool {
+	if m.Attempt < queue.MaxAttempts-1 || fault.Of(why) != fault.Retry {
+		return false
+	}
+	if err := q.Send(ctx, queue.Outgoing{Body: m.Body, Group: m.Group, Delay: putOffFor}); err != nil {
+		p.Log.WarnContext(ctx, "message not put off", "message", m.ID, "group", m.Group, "err", err)
+		return false
+	}
+	p.Log.WarnContext(ctx, "message put off", "message", m.ID, "group", m.Group, "again_in", putOffFor.String(), "err", why)
+	return true
 }
 
 // batchWork is one batch on its way.
