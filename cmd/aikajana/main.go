@@ -59,6 +59,7 @@ type cli struct {
 	Redrive    redriveCmd    `cmd:"" group:"ask" help:"Bring dead letters back."`
 	Reconcile  reconcileCmd  `cmd:"" group:"ask" help:"Show where everything went, and whether anything is missing."`
 	Health     healthCmd     `cmd:"" group:"ask" help:"Ask whether the server is able to write."`
+	Doctor     doctorCmd     `cmd:"" group:"ask" help:"Look at a deployment from outside, and say what to do."`
 
 	Server string `help:"The server to ask." default:"http://127.0.0.1:8080" env:"AIKAJANA_SERVER" placeholder:"URL" group:"where"`
 	Token  string `help:"API token to ask with." env:"AIKAJANA_TOKEN" placeholder:"TOKEN" group:"where"`
@@ -109,7 +110,7 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	var c cli
 	exited := -1
 	parser, err := newParser(&c, kong.Writers(s.out, s.err), kong.Exit(func(n int) { exited = n }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.BindToProvider(func() (*remote, error) { return c.remote(s) }))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c), kong.BindToProvider(func() (*remote, error) { return c.remote(s) }))
 	if err != nil {
 		_, _ = fmt.Fprintln(s.err, "aikajana:", err) // nothing is left to tell it to
 		return exitFailed

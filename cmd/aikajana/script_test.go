@@ -27,6 +27,7 @@ import (
 //	desk                a desk opens in $WORK/desk; AIKAJANA_SERVER and AIKAJANA_TOKEN lead to it
 //	closes              it closes
 //	form NAME TEXT      somebody fills in the web form, and it is in the timeline
+//	forged              a delivery with a wrong signature comes to whatsapp/main
 //	sets NAME PATTERN   the environment variable becomes what the pattern's group finds in the last output
 func TestCommandsBehaveAsTheirScriptsSay(t *testing.T) {
 	t.Parallel()
@@ -48,7 +49,7 @@ func TestCommandsBehaveAsTheirScriptsSay(t *testing.T) {
 			e.Values[deskKey{}] = new(opened)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "desk": opens, "closes": closes, "form": form, "sets": sets},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "desk": opens, "closes": closes, "form": form, "forged": forged, "sets": sets},
 	})
 }
 
@@ -113,6 +114,18 @@ func form(ts *testscript.TestScript, _ bool, args []string) {
 	eventuallyIn(ts, "it is in the timeline", func() bool {
 		return ts.Exec("aikajana", "timeline", "email.unverified:"+strings.ToLower(args[0])+"@posti.example") == nil && strings.Contains(ts.ReadFile("stdout"), args[1])
 	})
+}
+
+func forged(ts *testscript.TestScript, _ bool, _ []string) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, ts.Getenv("AIKAJANA_SERVER")+"/hooks/whatsapp/main", strings.NewReader("{}"))
+	ts.Check(err)
+	r.Header.Set("X-Hub-Signature-256", "sha256=00")
+	response, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	_ = response.Body.Close()
+	if response.StatusCode/100 == 2 {
+		ts.Fatalf("it was taken: status %d", response.StatusCode)
+	}
 }
 
 func sets(ts *testscript.TestScript, _ bool, args []string) {
