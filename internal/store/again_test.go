@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -220,5 +221,67 @@ func TestACapCountsWhatIsAskedForAgainOnce(t *testing.T) {
 		if ok, err := d.TakeOnce(ctx, "acknowledgement", "maija", one.what, 1, int64(time.Hour/time.Millisecond)); err != nil || ok != one.want {
 			t.Errorf("%s: %v, %v", one.what, ok, err)
 		}
+	}
+}
+
+func TestAReceiptOfAnAttemptThatWasGivenUpDoesNotTouchTheNewOne(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	e := d.reply(d.record(whatsApp("w1", "358401", "hello", start))[0].Case, "answer")
+	attempt := func(id string) {
+		t.Helper()
+		if a, err := d.Begin(ctx, e.Entry); err != nil || !a.Go {
+			t.Fatal(a, err)
+		}
+		if _, err := d.Accepted(ctx, e.Entry, "1055", msg.Receipt{Of: id, State: msg.Accepted}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(want msg.State) {
+		t.Helper()
+		if now, err := d.Entry(ctx, e.Entry); err != nil || now.State != want {
+			t.Errorf("it is %s, %v; want %s", now.State, err, want)
+		}
+	}
+	attempt("out1")
+	failed := receipt("out1", msg.Failed, start)
+	d.record(failed)
+	is(msg.Failed)
+	if _, err := d.Decide(ctx, e.Entry, store.Resend, timeline.Promise{}); err != nil {
+		t.Fatal(err)
+	}
+	tagged := failed
+	tagged.Tag = e.Entry
+	again := d.record(failed, tagged)
+	if again[0].As != store.Duplicate || again[1].As != store.Duplicate {
+		t.Errorf("outcomes: %v", again)
+	}
+	is(msg.Pending)
+	attempt("out2")
+	d.record(tagged, failed)
+	is(msg.Accepted)
+	d.record(receipt("out2", msg.Delivered, start)) // untagged: found by its own ID
+	is(msg.Delivered)
+}
+
+func TestMailsThatInventThreadsDoNotOutgrowCaseAndProfile(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	first := d.one(d.mail("m0", "maija@x.example", "root@x"))
+	for i := range 210 {
+		in := d.mail(fmt.Sprint("m", i+1), "maija@x.example", fmt.Sprint(i, "@x"), "invented"+fmt.Sprint(i)+"@x", "root@x")
+		if out := d.one(in); out.Case != first.Case {
+			t.Fatalf("mail %d is in case %s", i, out.Case)
+		}
+	}
+	c, err := d.Case(ctx, first.Case)
+	if err != nil || len(c.LastIn) > 50 || len(c.Conversations) > 50 || len(c.References) > 20 {
+		t.Errorf("%d times, %d conversations, %d references, %v", len(c.LastIn), len(c.Conversations), len(c.References), err)
+	}
+	who, err := d.Customer(ctx, store.CustomerOf(first.Case))
+	if err != nil || len(who.Open) > 200 {
+		t.Errorf("%d open, %v", len(who.Open), err)
 	}
 }

@@ -277,6 +277,9 @@ func (s *Store) Decide(ctx context.Context, entry string, d Decision, p timeline
 			e.Settle(msg.Pending, now)
 			e.Failure = nil
 			e.Delivery.Due, e.Delivery.Cause = now, ""
+			if err := u.detach(e); err != nil {
+				return err
+			}
 			return u.unsettled(e)
 		}
 		return wrong()

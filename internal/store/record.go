@@ -99,6 +99,7 @@ func (u *unit) record(in *Incoming) (Outcome, error) {
 // recordAbout works in what is said of another object: at its entry when it is here, at its external ID until it comes.
 func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 	ev := &in.Event
+	erased := false // the answer that a tag names
 	if ev.Tag != "" && ev.Receipt != nil {
 		if k, err := entryKey(ev.Tag); err == nil {
 			e, err := load[entryRecord](u, k)
@@ -108,6 +109,7 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 			if e != nil && e.Channel == ev.Channel {
 				return u.applyTagged(k, e, in)
 			}
+			erased = e == nil
 		}
 	}
 	k := u.s.externalKey(ev.Channel, in.Scope, ev.Target())
@@ -116,6 +118,9 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 		return Outcome{}, err
 	}
 	switch {
+	case x == nil && erased: // its receipt must not wait: it names the recipient (I8)
+		u.save(k, &external{Channel: ev.Channel, Account: ev.Account, Own: true, Erased: true, Seen: 1})
+		return Outcome{As: Duplicate}, nil
 	case x == nil:
 		x = &external{Channel: ev.Channel, Account: ev.Account}
 	case x.Erased:
@@ -157,9 +162,21 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 func (u *unit) applyTagged(k table.Key, e *entryRecord, in *Incoming) (Outcome, error) {
 	ev := &in.Event
 	was := e.State // before what waited for the external ID is worked in, too
-	if of := ev.Receipt.Of; of != "" && e.ID == "" {
-		if err := u.own(e, in.Scope, of); err != nil {
+	if of := ev.Receipt.Of; of != "" && of != e.ID {
+		xk := u.s.externalKey(ev.Channel, in.Scope, of)
+		x, err := load[external](u, xk)
+		if err != nil {
 			return Outcome{}, err
+		}
+		if x != nil && x.Erased { // an attempt that was given up: see detach
+			x.Seen++
+			u.save(xk, x)
+			return Outcome{As: Duplicate, Entry: e.Entry.Entry, Case: e.Entry.Case}, nil
+		}
+		if e.ID == "" {
+			if err := u.own(e, in.Scope, of); err != nil {
+				return Outcome{}, err
+			}
 		}
 	}
 	return u.apply(k, e, ev, was)
@@ -368,6 +385,25 @@ func (u *unit) own(e *entryRecord, scope, externalID string) error {
 	for i := range waiting {
 		e.Apply(&waiting[i], u.s.now())
 	}
+	return nil
+}
+
+// detach gives up the object that an earlier attempt made at the provider: a new attempt makes another, and what is still said
+// of the old one is counted and changes nothing.
+func (u *unit) detach(e *entryRecord) error {
+	if e.ID == "" {
+		return nil
+	}
+	k := u.s.externalKey(e.Channel, e.Scope, e.ID)
+	x, err := load[external](u, k)
+	if err != nil {
+		return err
+	}
+	if x != nil && x.Entry == e.Entry.Entry {
+		x.Entry, x.Erased, x.Own = "", true, true
+		u.save(k, x)
+	}
+	e.ID, e.Recipients = "", nil
 	return nil
 }
 

@@ -110,13 +110,8 @@ const (
 func (c *Case) Heard(e *Entry, p Promise) {
 	c.In++
 	c.note(e)
-	if c.LastIn == nil {
-		c.LastIn = map[string]msg.Time{}
-	}
 	conversation := ConversationOf(&e.Event)
-	if e.Sort > c.LastIn[conversation] {
-		c.LastIn[conversation] = e.Sort
-	}
+	c.heardIn(conversation, e.Sort)
 	c.joinConversation(conversation)
 	if e.Message != nil && e.Message.MessageID != "" {
 		c.refer(e.Message.MessageID)
@@ -131,6 +126,23 @@ func (c *Case) Heard(e *Entry, p Promise) {
 	}
 	c.State = CaseOpen
 	c.SnoozedTo, c.Solved = 0, 0
+}
+
+// heardIn notes when the customer last wrote in a conversation; of too many, the one that was silent longest is forgotten.
+func (c *Case) heardIn(conversation string, at msg.Time) {
+	if c.LastIn == nil {
+		c.LastIn = map[string]msg.Time{}
+	}
+	if _, known := c.LastIn[conversation]; !known && len(c.LastIn) >= maxConversations {
+		oldest := sortedKeys(c.LastIn)[0]
+		for _, one := range sortedKeys(c.LastIn) {
+			if c.LastIn[one] < c.LastIn[oldest] {
+				oldest = one
+			}
+		}
+		delete(c.LastIn, oldest)
+	}
+	c.LastIn[conversation] = max(at, c.LastIn[conversation])
 }
 
 func half(from, to msg.Time) msg.Time { return from + (to-from)/2 }

@@ -54,6 +54,7 @@ const (
 	maxIdentities  = 50
 	maxSuggestions = 20
 	maxClosed      = 20
+	maxOpen        = 200
 )
 
 // Members are the customers that are one person with c, c itself included.
@@ -104,6 +105,15 @@ func (c *Customer) Opens(conversation, caseID string, at msg.Time) bool {
 	}
 	if c.Open == nil {
 		c.Open = map[string]OpenCase{}
+	}
+	if _, known := c.Open[conversation]; !known && len(c.Open) >= maxOpen {
+		oldest := sortedKeys(c.Open)[0]
+		for _, one := range sortedKeys(c.Open) {
+			if c.Open[one].Opened < c.Open[oldest].Opened {
+				oldest = one
+			}
+		}
+		delete(c.Open, oldest)
 	}
 	c.Open[conversation] = OpenCase{Case: caseID, Opened: at}
 	delete(c.Closed, conversation)
