@@ -177,7 +177,9 @@ func (rt *runtime) start(ctx context.Context, program string) (time.Duration, er
 	select {
 	case at := <-rt.polled:
 		_ = c.Process.Kill() // it waits for an event that never comes
-		_ = <-ended          // killed
+		if err := <-ended; err == nil {
+			return 0, errors.New("it ended by itself after its first poll")
+		}
 		return at.Sub(begun), nil
 	case err := <-ended:
 		return 0, fmt.Errorf("it ended before it asked for an event: %w: %s", errors.Join(err, ctx.Err()), strings.TrimSpace(said.String()))
