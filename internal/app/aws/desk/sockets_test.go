@@ -1,0 +1,407 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/aikajana/aikajana/internal/api"
+	"github.com/aikajana/aikajana/internal/app"
+	appaws "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/auth"
+	"github.com/aikajana/aikajana/internal/blob/dir"
+	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
+	"github.com/aikajana/aikajana/internal/engine"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/queue/local"
+	"github.com/aikajana/aikajana/internal/secret/file"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/pebble"
+)
+
+// strict is a management API that knows who is connected: everybody else is gone.
+type strict struct {
+	mu   sync.Mutex
+	open map[string][]string
+}
+
+func (g *strict) PostToConnection(_ context.Context, in *apigatewaymanagementapi.PostToConnectionInput, _ ...func(*apigatewaymanagementapi.Options)) (*apigatewaymanagementapi.PostToConnectionOutput, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.open[*in.ConnectionId]; !ok {
+		return nil, &types.GoneException{}
+	}
+	if len(in.Data) > 128<<10 {
+		return nil, &types.PayloadTooLargeException{}
+	}
+	g.open[*in.ConnectionId] = append(g.open[*in.ConnectionId], string(in.Data))
+	return &apigatewaymanagementapi.PostToConnectionOutput{}, nil
+}
+
+func (g *strict) DeleteConnection(_ context.Context, in *apigatewaymanagementapi.DeleteConnectionInput, _ ...func(*apigatewaymanagementapi.Options)) (*apigatewaymanagementapi.DeleteConnectionOutput, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.open[*in.ConnectionId]; !ok {
+		return nil, &types.GoneException{}
+	}
+	delete(g.open, *in.ConnectionId)
+	return &apigatewaymanagementapi.DeleteConnectionOutput{}, nil
+}
+
+// heard is what a connection was told; nil when it is not open.
+func (g *strict) heard(id string) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.open[id])
+}
+
+// bench is the sockets over the whole program, on an embedded table in memory.
+type bench struct {
+	*Sockets
+	t       *testing.T
+	app     *app.App
+	people  *staff.Staff
+	gateway *strict
+	feed    table.Feed
+	mu      sync.Mutex
+	at      time.Time
+	count   int
+}
+
+func (b *bench) now() msg.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at = b.at.Add(time.Millisecond)
+	return msg.TimeOf(b.at)
+}
+
+func (b *bench) pass(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at = b.at.Add(d)
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, gateway: &strict{open: map[string][]string{}}, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	db := must(engine.Open("store", engine.Options{FS: vfs.NewMem(), Log: log}))(t)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	tab := must(pebble.New(db, b.now))(t)
+	key := bytes.Repeat([]byte("k"), 32)
+	blobs := must(dir.Open(dir.Options{Root: t.TempDir(), Key: key, LinkBase: "/files", Now: time.Now}))(t)
+	secrets := must(file.Open(file.Options{Path: t.TempDir() + "/secrets", Key: key}))(t)
+	queues := map[string]queue.Queue{}
+	for _, name := range appaws.QueueNames {
+		queues[name] = must(local.New(db, name, local.Options{Now: b.now}))(t)
+	}
+	b.app = must(app.New(app.Deps{
+		Table: tab, Blobs: blobs, Secrets: secrets, Inbound: queues["inbound"], Mails: queues["mail"], Media: queues["media"], Wake: queues["wake"],
+		HTTP: http.DefaultClient, Key: key, Now: b.now, Rand: &counter{}, Log: log,
+	}))(t)
+	b.people = must(staff.New(b.app, staff.Options{
+		Secrets: secrets, Blobs: blobs, Queues: queues, Hub: api.NewHub(), BaseURL: "https://desk.example", Log: log,
+		Cost: auth.Cost{MemoryKiB: 64, Passes: 1, AtOnce: 2},
+	}))(t)
+	b.Sockets = newSockets(b.people, &appaws.System{App: b.app, Log: log}, "desk.example", b.gateway)
+	b.app.Pipeline.Push = b.Sockets
+	if err := b.app.Store.PutAccount(t.Context(), store.Connected{Channel: "whatsapp", Account: "main", Team: "sales", Settings: map[string]string{"phone_number_id": "1055"}}); err != nil {
+		t.Fatal(err)
+	}
+	b.feed = must(tab.Feed(t.Context(), "react"))(t)
+	return b
+}
+
+// counter is a source of IDs that never repeats.
+type counter struct {
+	mu sync.Mutex
+	n  uint64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range p {
+		c.n = c.n*6364136223846793005 + 1442695040888963407
+		p[i] = byte(c.n >> 56)
+	}
+	return len(p), nil
+}
+
+// agent makes somebody of a team and returns how they sign in.
+func (b *bench) agent(team string) auth.Principal {
+	b.t.Helper()
+	_, secret, err := b.people.Auth.CreateToken(b.t.Context(), "test", auth.Token{Name: team, Roles: []auth.Role{auth.Agent}, Teams: []string{team}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, "/", http.NoBody)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+secret)
+	return must(b.people.Auth.Authenticate(r))(b.t)
+}
+
+// open opens a socket for a principal, as API Gateway does: it is there once $connect was answered.
+func (b *bench) open(id string, p auth.Principal, cursor string) int {
+	b.t.Helper()
+	ticket, _, err := b.people.Auth.Ticket(b.t.Context(), p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	status := b.Connect(b.t.Context(), id, handshake(b.t, ticket, cursor, "https://desk.example"))
+	if status == http.StatusOK {
+		b.gateway.mu.Lock()
+		b.gateway.open[id] = []string{}
+		b.gateway.mu.Unlock()
+	}
+	return status
+}
+
+func handshake(t *testing.T, ticket, cursor, origin string) *http.Request {
+	t.Helper()
+	u := "/socket?ticket=" + url.QueryEscape(ticket)
+	if cursor != "" {
+		u += "&cursor=" + url.QueryEscape(cursor)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "ws1.execute-api.eu-north-1.amazonaws.com"
+	r.Header.Set("Origin", origin)
+	return r
+}
+
+// write has a customer write, and React follow it up.
+func (b *bench) write(text string) {
+	b.t.Helper()
+	b.count++
+	p := fake.New(fake.Options{FirstID: 1000 * b.count, Now: func() time.Time { return b.now().Time() }})
+	head := fmt.Sprintf(`{"id":"e%d","channel":"whatsapp","account":"main","received_at":%q}`, b.count, b.now().String())
+	body := append([]byte(head+"\n"), p.Body(p.Text(fake.Person{Phone: "358401234567", Name: "Maija"}, text))...)
+	if failed := b.app.Pipeline.Process(b.t.Context(), []queue.Message{{ID: "m", Body: body, Group: "whatsapp/main", Attempt: 1, SentAt: b.now()}}); len(failed) > 0 {
+		b.t.Fatal("the message was not processed")
+	}
+	b.react()
+}
+
+func (b *bench) react() {
+	b.t.Helper()
+	changes := must(b.feed.Next(b.t.Context(), 100))(b.t)
+	if err := b.app.Pipeline.React(b.t.Context(), changes); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.feed.Ack(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) connections() int {
+	b.t.Helper()
+	return len(must(b.Sockets.open(b.t.Context()))(b.t))
+}
+
+func TestFault44_EachSocketHearsOnlyWhatItsPrincipalMaySee(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.openAll(map[string]string{"seller": "sales", "biller": "billing"})
+	b.write("Hei, se on rikki")
+	if heard := strings.Join(b.gateway.heard("seller"), "\n"); !strings.Contains(heard, "Hei, se on rikki") {
+		t.Errorf("the team's agent heard %q", heard)
+	}
+	if heard := b.gateway.heard("biller"); len(heard) != 0 {
+		t.Errorf("another team's agent heard %q", heard)
+	}
+}
+
+func (b *bench) openAll(teams map[string]string) {
+	b.t.Helper()
+	for id, team := range teams {
+		if status := b.open(id, b.agent(team), ""); status != http.StatusOK {
+			b.t.Fatalf("socket %s was answered %d", id, status)
+		}
+	}
+}
+
+func TestFault65_GoneConnectionIsRemovedAndTheClientResumesByCursor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.agent("sales")
+	if b.open("old", p, "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	b.write("first")
+	heard := b.gateway.heard("old")
+	if len(heard) == 0 {
+		t.Fatal("nothing was heard")
+	}
+	var last struct{ Cursor string }
+	if err := json.Unmarshal([]byte(heard[len(heard)-1]), &last); err != nil || last.Cursor == "" {
+		t.Fatalf("no cursor in %q: %v", heard, err)
+	}
+	b.gateway.mu.Lock()
+	delete(b.gateway.open, "old")
+	b.gateway.mu.Unlock()
+	b.pass(time.Minute)
+	b.write("missed")
+	if n := b.connections(); n != 0 {
+		t.Errorf("%d connections are still stored", n)
+	}
+	if b.open("new", p, last.Cursor) != http.StatusOK {
+		t.Fatal("not opened again")
+	}
+	if err := b.Message(t.Context(), "new", []byte(`{"type":"ping"}`)); err != nil {
+		t.Fatal(err)
+	}
+	heard = b.gateway.heard("new")
+	if len(heard) < 2 || !strings.Contains(heard[0], "pong") || !strings.Contains(strings.Join(heard, "\n"), "missed") {
+		t.Errorf("after resuming it heard %q", heard)
+	}
+	before := len(heard)
+	if err := b.Message(t.Context(), "new", []byte(`{"type":"ping"}`)); err != nil || len(b.gateway.heard("new")) != before+1 {
+		t.Errorf("the second ping resumed again: %q, %v", b.gateway.heard("new")[before:], err)
+	}
+	if err := b.Message(t.Context(), "new", []byte(`{"type":"resume","cursor":"`+last.Cursor+`"}`)); err != nil || !strings.Contains(strings.Join(b.gateway.heard("new")[before+1:], "\n"), "missed") {
+		t.Errorf("resume was answered %q, %v", b.gateway.heard("new")[before+1:], err)
+	}
+}
+
+func TestConnectionWhoseHandshakeIsNotOverIsKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if b.open("young", b.agent("sales"), "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	b.gateway.mu.Lock()
+	delete(b.gateway.open, "young") // API Gateway answers 410 until $connect has been answered
+	b.gateway.mu.Unlock()
+	b.write("early")
+	if n := b.connections(); n != 1 {
+		t.Errorf("%d connections are stored, want the young one", n)
+	}
+}
+
+func TestTicketWorksOnceAndOnlyFromOurPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.agent("sales")
+	ticket, _, err := b.people.Auth.Ticket(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := b.Connect(t.Context(), "c", handshake(t, ticket, "", "https://evil.example")); status != http.StatusForbidden {
+		t.Errorf("another page's socket was answered %d", status)
+	}
+	if status := b.Connect(t.Context(), "c", handshake(t, ticket, "", "https://desk.example")); status != http.StatusOK {
+		t.Errorf("our page's socket was answered %d", status)
+	}
+	if status := b.Connect(t.Context(), "d", handshake(t, ticket, "", "https://desk.example")); status/100 != 4 {
+		t.Errorf("the used ticket was answered %d", status)
+	}
+	if n := b.connections(); n != 1 {
+		t.Errorf("%d connections are stored", n)
+	}
+}
+
+func TestEndedSessionClosesItsSockets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.agent("sales")
+	if b.open("c", p, "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	b.write("before")
+	if err := b.people.Auth.RevokeToken(t.Context(), "test", strings.TrimPrefix(p.ID, "token:")); err != nil {
+		t.Fatal(err)
+	}
+	before := len(b.gateway.heard("c"))
+	b.pass(recheck)
+	b.write("after")
+	if heard := b.gateway.heard("c"); heard != nil {
+		t.Errorf("the socket is open and heard %q", heard[min(before, len(heard)):])
+	}
+	if n := b.connections(); n != 0 {
+		t.Errorf("%d connections are stored", n)
+	}
+}
+
+func TestFault45_BadFramesAndUnknownConnectionsAreAnsweredWithoutFailing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if b.open("c", b.agent("sales"), "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	for _, frame := range []string{"", "{", `{"type":"resume"}`, `{"type":"open the door"}`, strings.Repeat("[", 30000)} {
+		if err := b.Message(t.Context(), "c", []byte(frame)); err != nil {
+			t.Errorf("frame %.20q: %v", frame, err)
+		}
+	}
+	for _, said := range b.gateway.heard("c") {
+		if !strings.Contains(said, `"error"`) {
+			t.Errorf("answered %q", said)
+		}
+	}
+	if err := b.Message(t.Context(), "never", []byte(`{"type":"ping"}`)); err != nil {
+		t.Errorf("a frame of an unknown connection: %v", err)
+	}
+	if err := b.Disconnect(t.Context(), "never"); err != nil {
+		t.Errorf("the end of an unknown connection: %v", err)
+	}
+}
+
+func TestFault66_ConnectionThatOutlivedItsTimeIsNotTold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if b.open("c", b.agent("sales"), "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	b.pass(connectionLife + time.Second)
+	b.write("late")
+	if heard := b.gateway.heard("c"); len(heard) != 0 {
+		t.Errorf("it heard %q", heard)
+	}
+}
+
+func TestMessageOverTheGatewaysLimitGoesWithoutItsEntry(t *testing.T) {
+	t.Parallel()
+	long := []byte(`{"cursor":"c","type":"entry","case":"k","entry":{"text":"` + strings.Repeat("ä", maxMessage) + `"}}`)
+	if got := string(fit(long)); got != `{"case":"k","cursor":"c","type":"entry"}` {
+		t.Errorf("it became %.80s", got)
+	}
+	if got := string(fit([]byte(`{"type":"pong"}`))); got != `{"type":"pong"}` {
+		t.Errorf("a short one became %s", got)
+	}
+}
