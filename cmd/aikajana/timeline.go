@@ -91,6 +91,7 @@ type follower struct {
 	screen *terminal.Screen
 	// seen are the entries on the screen, by ID, with the time of their last change.
 	seen   map[string]msg.Time
+	cases  map[string]terminal.CaseName
 	cursor string
 }
 
@@ -111,7 +112,7 @@ func (f *follower) draw(ctx context.Context) {
 	for _, c := range f.person.Cases {
 		o.Cases[c.Case] = terminal.CaseName{Reference: c.Reference, Subject: c.Subject}
 	}
-	f.screen, f.seen = terminal.New(f.out, o), map[string]msg.Time{}
+	f.screen, f.seen, f.cases = terminal.New(f.out, o), map[string]msg.Time{}, o.Cases
 }
 
 // Between attempts to reach the server again.
@@ -178,7 +179,7 @@ func (f *follower) read(ctx context.Context, first bool) error {
 		f.screen.Person(person(&f.person))
 	}
 	for _, e := range page.Value.Items {
-		f.show(e)
+		f.show(ctx, e)
 	}
 	return f.screen.Err()
 }
@@ -191,7 +192,7 @@ func (f *follower) event(ctx context.Context, e *client.Event) error {
 	case e.Type == "refetch":
 		return f.read(ctx, false)
 	case e.Entry != nil && f.ours(e.Entry.Customer):
-		f.show(e.Entry)
+		f.show(ctx, e.Entry)
 	}
 	return f.screen.Err()
 }
@@ -208,7 +209,14 @@ func (f *follower) ours(customer string) bool {
 	return false
 }
 
-func (f *follower) show(e *timeline.Entry) {
+// show draws an entry that is new, or says how one on the screen has changed. A case that was opened meanwhile is asked for
+// once, so that it has a name.
+func (f *follower) show(ctx context.Context, e *timeline.Entry) {
+	if _, known := f.cases[e.Case]; !known {
+		if c, err := f.Case(ctx, e.Case); err == nil {
+			f.cases[e.Case] = terminal.CaseName{Reference: c.Value.Reference, Subject: c.Value.Subject}
+		}
+	}
 	before, known := f.seen[e.Entry]
 	f.seen[e.Entry] = e.ChangedAt
 	switch {
