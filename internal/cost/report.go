@@ -19,6 +19,7 @@ func Print(w io.Writer, m *Measured, p Prices, a Assumptions) error {
 	r.messages()
 	r.kinds()
 	r.bills()
+	r.studies()
 	r.idle()
 	r.desks()
 	r.assumptions()
@@ -54,16 +55,28 @@ func (r *report) messages() {
 			goal, verdict := "", ""
 			if to, ok := aims[name]; ok && (channel == "whatsapp" || channel == "webhook") {
 				goal = fmt.Sprintf("%.1f, %.2f", to.units, to.dollars)
-				verdict = "met"
-				if quiet.Units() > to.units+0.005 || dollars > to.dollars {
-					verdict = "missed"
-				}
+				verdict = "units " + against(quiet.Units(), to.units) + ", $ " + against(dollars, to.dollars)
 			}
 			r.say("| %s | %s | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %s | %s |", channel, name, quiet.Units(), quiet.ReadUnits, dollars,
 				pushed.Units(), pushed.ReadUnits, Total(scaledBill(pushed, r.p, 1e6)), goal, verdict)
 		}
 	}
-	r.say("")
+	r.say("\nA batch's tally is written once for each shard that its external IDs come through; with a table of one partition instead of %d, ten from ten customers", r.a.Shards)
+	r.say("would take %.2f units and ten from one %.2f on WhatsApp.\n", r.oneShard(TenOfTen), r.oneShard(TenOfOne))
+}
+
+// oneShard is what a batch of ten takes for each message when all of it comes through one shard.
+func (r *report) oneShard(name string) float64 {
+	u := r.m.Quiet["whatsapp"][name]
+	return u.Units() - u.ByKind["tally"] + 0.1
+}
+
+// against says how a figure stands to its aim.
+func against(got, aim float64) string {
+	if got > aim+0.005 {
+		return fmt.Sprintf("missed by %.2f", got-aim)
+	}
+	return "met"
 }
 
 func scaledBill(u *Use, p Prices, by float64) []Line {
@@ -238,6 +251,7 @@ func (r *report) assumptions() {
 	for _, name := range sortedKeys(r.a.Latency) {
 		calls = append(calls, fmt.Sprintf("%s %d ms", name, r.a.Latency[name].Milliseconds()))
 	}
+	r.say("  The fastest of %d rounds counts for the time, the mean for everything else.", rounds)
 	r.say("- Calls to AWS: %s, others %d ms.", strings.Join(calls, ", "), r.a.Other.Milliseconds())
 	r.say("- The table has %d partitions, so up to %d shards call React for one batch. The event source lets only entries, cases, external IDs and", r.a.Shards, r.a.Shards)
 	r.say("  quarantine through; the calls with which its windows of 15 minutes end are not counted.")
@@ -247,6 +261,8 @@ func (r *report) assumptions() {
 	r.say("- A mail is some 1.5 KB; SES's object is one PUT, its notice one publish and one queue message. First calls of a new instance (about 100 ms) are not in it.")
 	r.say("- A first contact on WhatsApp names two identities (number and user ID).")
 }
+
+func fmtCells(units, dollars float64) string { return fmt.Sprintf(" %.2f | %.2f |", units, dollars) }
 
 func memories(m map[string]float64) string {
 	var all []string
