@@ -46,6 +46,9 @@ type plan struct {
 	at    map[int]kind
 	calls int
 	log   []string
+	// first says of a call whether no effect was before it in its process: else a crash before it is the one after that.
+	first []bool
+	begun bool
 	// chance, when set, decides by rand for the calls below until.
 	chance  float64
 	until   int
@@ -65,7 +68,8 @@ func (p *plan) call(w *world, what string, f func() error) error {
 	}
 	n := p.calls
 	p.calls++
-	p.log = append(p.log, what)
+	p.log, p.first = append(p.log, what), append(p.first, !p.begun)
+	p.begun = p.begun || !reads(what)
 	k := p.at[n]
 	if p.chance > 0 && n < p.until && w.rand.Float64() < p.chance {
 		k = kind(1 + w.rand.IntN(int(kinds)-1))

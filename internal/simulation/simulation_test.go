@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -324,6 +325,12 @@ func play(t *testing.T, s scenario, pl *plan, b broken) []string {
 	return w.verify(s.expect)
 }
 
+// TestMain has less collected: each run makes much garbage and lives for milliseconds.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
+
 func TestEveryScenarioHoldsWithoutFaults(t *testing.T) {
 	t.Parallel()
 	large := scenario{"two events too large for an item", []func(*world){posts(huge("h1"), huge("h2"), text("w1", "small", 0))}, tooLarge}
@@ -340,7 +347,8 @@ func report(t *testing.T, s scenario, pl *plan, problems []string) {
 	}
 }
 
-// TestEverySingleFaultLeavesEverythingInOrder puts each fault at each call of each scenario.
+// TestEverySingleFaultLeavesEverythingInOrder puts each fault at each call of each scenario that has an effect, and lets
+// every fifth read fail.
 func TestEverySingleFaultLeavesEverythingInOrder(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios() {
@@ -351,7 +359,7 @@ func TestEverySingleFaultLeavesEverythingInOrder(t *testing.T) {
 			runs := 0
 			for n, what := range calm.log {
 				for k := none + 1; k < kinds; k++ {
-					if !possible(what, k) {
+					if !possible(what, k) || k == crashBefore && !calm.first[n] || reads(what) && n%5 != 0 {
 						continue
 					}
 					pl := &plan{at: map[int]kind{n: k}}
@@ -365,7 +373,7 @@ func TestEverySingleFaultLeavesEverythingInOrder(t *testing.T) {
 }
 
 // TestPairsOfFaultsLeaveTheSmallestScenarioInOrder puts two faults in one run. The first is at every call,
-// the second at those that follow it closely and every fifth after that.
+// the second at calls that follow it, ever further apart.
 func TestPairsOfFaultsLeaveTheSmallestScenarioInOrder(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios()[:1] {
@@ -373,15 +381,12 @@ func TestPairsOfFaultsLeaveTheSmallestScenarioInOrder(t *testing.T) {
 		play(t, s, calm, broken{})
 		runs := 0
 		for n := range calm.log {
-			for _, k := range []kind{crashAfter, lost, overtaken} {
+			for _, k := range []kind{crashAfter, lost} {
 				if !possible(calm.log[n], k) {
 					continue
 				}
-				for m := n + 1; m < n+20; m++ {
-					if m > n+4 && (m-n)%5 != 0 {
-						continue
-					}
-					for _, second := range []kind{crashBefore, lost, lostBefore} {
+				for m := n + 1; m < n+20; m += 1 + (m-n)/2 {
+					for _, second := range []kind{crashAfter, lostBefore} {
 						pl := &plan{at: map[int]kind{n: k, m: second}}
 						report(t, s, pl, play(t, s, pl, broken{}))
 						runs++
@@ -394,7 +399,7 @@ func TestPairsOfFaultsLeaveTheSmallestScenarioInOrder(t *testing.T) {
 }
 
 // seeds is how many random runs each scenario has; the seed of one that fails is in its message.
-const seeds = 25
+const seeds = 8
 
 func TestFaultsByChanceLeaveEverythingInOrder(t *testing.T) {
 	t.Parallel()

@@ -57,7 +57,6 @@ type world struct {
 	// accepted are the IDs of the messages that the desk took responsibility for; erased text must not be found again.
 	accepted map[string]bool
 	erased   []string
-	moves    []string
 	problems []string
 	// inHand repeats what is being worked on with another process, as a second delivery would.
 	inHand func(*pipeline.Pipeline)
@@ -155,7 +154,7 @@ func (w *world) newID() string {
 // run works on something as a process of its own that may end at any moment; it says whether it came to its end.
 func (w *world) run(f func()) (whole bool) {
 	done := make(chan struct{})
-	w.dead = false
+	w.dead, w.plan.begun = false, false
 	go func() {
 		defer close(done)
 		f()
@@ -240,7 +239,7 @@ func (w *world) react() bool {
 			}
 			_ = w.p.Store.Tally(ctx, changes)
 		}
-		w.plan.call(w, "feed.Ack", func() error { acked = w.feed.Ack(ctx) == nil; return nil })
+		acked = w.plan.call(w, "feed.Ack", func() error { return w.feed.Ack(ctx) }) == nil
 	})
 	if !acked {
 		w.follow() // the reader begins again behind what it acknowledged last
