@@ -51,14 +51,14 @@ func (r *report) messages() {
 	for _, channel := range Channels() {
 		for _, name := range Cases() {
 			quiet, pushed := r.m.Quiet[channel][name], r.m.Pushed[channel][name]
-			dollars := Total(scaledBill(quiet, r.p, 1e6))
+			dollars := Total(perMillion(quiet, r.p))
 			goal, verdict := "", ""
 			if to, ok := aims[name]; ok && (channel == "whatsapp" || channel == "webhook") {
 				goal = fmt.Sprintf("%.1f, %.2f", to.units, to.dollars)
 				verdict = "units " + against(quiet.Units(), to.units) + ", $ " + against(dollars, to.dollars)
 			}
 			r.say("| %s | %s | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %s | %s |", channel, name, quiet.Units(), quiet.ReadUnits, dollars,
-				pushed.Units(), pushed.ReadUnits, Total(scaledBill(pushed, r.p, 1e6)), goal, verdict)
+				pushed.Units(), pushed.ReadUnits, Total(perMillion(pushed, r.p)), goal, verdict)
 		}
 	}
 	r.say("\nA batch's tally is written once for each shard that its external IDs come through; with a table of one partition instead of %d, ten from ten customers", r.a.Shards)
@@ -79,8 +79,9 @@ func against(got, aim float64) string {
 	return "met"
 }
 
-func scaledBill(u *Use, p Prices, by float64) []Line {
-	v := scaled(u, by)
+// perMillion is the bill of a million times u.
+func perMillion(u *Use, p Prices) []Line {
+	v := scaled(u, 1e6)
 	return v.Bill(p)
 }
 
@@ -120,7 +121,7 @@ func (r *report) bills() {
 		r.say("|---|%s", strings.Repeat("---:|", len(Cases())))
 		bills := make([][]Line, len(Cases()))
 		for i, name := range Cases() {
-			bills[i] = scaledBill(r.m.Pushed[channel][name], r.p, 1e6)
+			bills[i] = perMillion(r.m.Pushed[channel][name], r.p)
 		}
 		for n, line := range bills[0] {
 			row, any := "| "+line.What+" |", false

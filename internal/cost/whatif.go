@@ -51,7 +51,7 @@ func (r *report) studies() {
 		row := "| " + c.what + " |"
 		for i := range uses {
 			c.apply(&uses[i])
-			row += fmtCells(uses[i].Units(), Total(scaledBill(&uses[i], r.p, 1e6)))
+			row += fmtCells(uses[i].Units(), Total(perMillion(&uses[i], r.p)))
 		}
 		r.say("%s", row)
 	}
