@@ -104,7 +104,7 @@ func (u *unit) answer(c *caseRecord, a *Answer) (e *entryRecord, again bool, err
 		return e, true, nil
 	}
 	thread := threadOf(&c.Case, a)
-	id := entryID(c.Customer, now, now, 0, hash)
+	id := entryID(c.Customer, now, now, maxPlace, hash)
 	e = &entryRecord{timeline.Entry{
 		Event: msg.Event{
 			Channel: a.Channel, Account: a.Account, Kind: msg.KindMessage, Time: now, Direction: msg.Out,
@@ -178,7 +178,7 @@ func (s *Store) Note(ctx context.Context, caseID, agent, name, text, key string)
 			return err
 		}
 		now := s.now()
-		id := entryID(c.Customer, now, now, 0, s.short("note", caseID, agent, key))
+		id := entryID(c.Customer, now, now, maxPlace, s.short("note", caseID, agent, key))
 		e := &entryRecord{timeline.Entry{
 			Event: msg.Event{
 				Channel: c.Channel, Account: c.Account, Kind: msg.KindNote, Time: now, Direction: msg.Out,

@@ -48,7 +48,8 @@ func (s *Store) customerID(a msg.Address, generation int) string {
 }
 
 // entryID names an entry. Messengers tell time in seconds, so many entries have the same: those stand in the order in which
-// they were received, and as their envelope tells them.
+// they were received, and as their envelope tells them. What we say ourselves (place maxPlace) stands behind what came in the
+// same millisecond: it answers it.
 func entryID(customer string, sort, received msg.Time, place int, hash string) string {
 	return customer + "-e" + base36(sort) + base36(received) + digits36(int64(min(place, maxPlace)), placeLen) + hash
 }
