@@ -55,7 +55,7 @@ func (c *keyCmd) Run(ctx context.Context, s streams, at cloud) error {
 	if len(have) > 0 {
 		return fmt.Errorf("there is a deployment key below %s already, and it is not written over: everything in the table is found by it", c.SecretPath)
 	}
-	value := ""
+	var value string
 	if c.Create {
 		var raw [32]byte
 		if _, err := rand.Read(raw[:]); err != nil {

@@ -19,7 +19,7 @@ import (
 // ErrNoEngine is wrapped when there is no container engine and none can be started; the text says what to install.
 var ErrNoEngine = errors.New("no container engine: sam local runs each function in a container. Start Docker and try again; " +
 	"or, as root on Debian or Ubuntu, run \"scripts/parts.sh docker\" (apt-get install docker.io busybox-static): a private engine is then started " +
-	"for the time being. Everything but sam local works without: make run, go test ./...")
+	"for the time being. Everything but sam local works without: make run, go test ./...") //nolint:staticcheck // a paragraph for people
 
 // bridge is the private engine's network: an address block that hardly anybody uses.
 const bridge = "172.31.255.1/24"
@@ -167,7 +167,7 @@ func rootFiles(ctx context.Context) (io.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the base image: %w", err)
 	}
-	applets, err := exec.CommandContext(ctx, path, "--list").Output()
+	applets, err := exec.CommandContext(ctx, path, "--list").Output() //nolint:gosec // the busybox of this machine
 	if err != nil {
 		return nil, fmt.Errorf("make the base image: list the applets of busybox: %w", err)
 	}

@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -40,7 +41,7 @@ func (f *forwarders) reach(url string) (string, error) {
 	if f.open[port] != nil {
 		return inner, nil
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(f.gateway.String(), port))
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(f.gateway.String(), port))
 	if err != nil {
 		return "", fmt.Errorf("let containers reach %s: %w", url, err)
 	}
@@ -60,7 +61,7 @@ func (f *forwarders) accept(l net.Listener, to string) {
 		}
 		go func() {
 			defer func() { _ = from.Close() }()
-			out, err := net.Dial("tcp", to)
+			out, err := new(net.Dialer).DialContext(context.Background(), "tcp", to)
 			if err != nil {
 				return // the container sees a closed connection
 			}

@@ -27,7 +27,7 @@ type gateway struct {
 }
 
 func openGateway(invoke func(context.Context, string, []byte) ([]byte, error)) (*gateway, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("open the WebSocket API: %w", err)
 	}

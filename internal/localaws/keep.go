@@ -34,7 +34,7 @@ func keep(log io.Writer, environment []string, tidy string, more []string, argv 
 	if environment == nil {
 		environment = os.Environ()
 	}
-	cmd := exec.Command("sh", append([]string{"-c", keeper, "keeper"}, argv...)...) //nolint:gosec // argv is made in this package
+	cmd := exec.Command("sh", append([]string{"-c", keeper, "keeper"}, argv...)...) //nolint:gosec,noctx // argv is made in this package; it ends by its keeper
 	cmd.Env = append(append(environment, more...), "TIDY="+tidy)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -82,7 +82,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 }
 
 func (s *Stack) start(ctx context.Context) error {
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(s.o.Log, "local-aws: "+format+"\n", args...) } // a log that is full is no reason to stop
+	say := func(what string) { _, _ = fmt.Fprintln(s.o.Log, "local-aws:", what) } // a log that is full is no reason to stop
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
 		return fmt.Errorf("start the local AWS: %w", err)
 	}
@@ -248,7 +248,7 @@ func (s *Stack) serve(ctx context.Context) error {
 
 // freePort is wanted, or a port of 127.0.0.1 that was free a moment ago.
 func freePort(wanted int) (string, error) {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", wanted))
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", wanted))
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}

@@ -51,7 +51,7 @@ func start(dir string, port int) (err error) {
 	if err := os.WriteFile(pidFile(dir), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(pidFile(dir)), remove(dir+".log", err)) }()
+	defer func() { err = errors.Join(err, os.Remove(pidFile(dir)), remove(dir+".log", err != nil)) }()
 	log, err := os.Create(dir + ".log")
 	if err != nil {
 		return err
@@ -84,8 +84,8 @@ func start(dir string, port int) (err error) {
 }
 
 // remove takes the log away, unless something went wrong and it says what.
-func remove(log string, err error) error {
-	if err != nil {
+func remove(log string, failed bool) error {
+	if failed {
 		return nil
 	}
 	return os.Remove(log)
@@ -99,7 +99,7 @@ func furnish(ctx context.Context, s *localaws.Stack, graph string) (token string
 	}
 	c := &app.Config{Accounts: []app.AccountConfig{
 		{Channel: "whatsapp", Account: "main", Settings: map[string]string{"phone_number_id": "1055", "api_base": base},
-			Secrets: map[string]string{"app_secret": "literal:app-secret", "verify_token": "literal:verify", "access_token": "literal:access"}},
+			Secrets: map[string]string{"app_secret": "literal:app-secret", "verify_token": "literal:verify", "access_token": "literal:access"}}, //nolint:gosec // the fake provider's
 		{Channel: "form", Account: "contact"},
 	}}
 	if err := s.System.Declare(ctx, c, s.System.Secrets, app.SystemLookup()); err != nil {
