@@ -17,9 +17,9 @@ import (
 )
 
 // ErrNoEngine is wrapped when there is no container engine and none can be started; the text says what to install.
-var ErrNoEngine = errors.New("no container engine: sam local runs each function in a container. Start Docker and try again; " +
+var ErrNoEngine = errors.New("no container engine: sam local runs each function in a container; start Docker and try again, " +
 	"or, as root on Debian or Ubuntu, run \"scripts/parts.sh docker\" (apt-get install docker.io busybox-static): a private engine is then started " +
-	"for the time being. Everything but sam local works without: make run, go test ./...") //nolint:staticcheck // a paragraph for people
+	"for the time being (everything but sam local works without: make run, go test ./...)")
 
 // bridge is the private engine's network: an address block that hardly anybody uses.
 const bridge = "172.31.255.1/24"
