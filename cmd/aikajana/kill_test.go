@@ -348,8 +348,15 @@ func (w *world) audit() {
 		people[who] = true
 	}
 	seen, replies := map[string]int{}, map[string]int{}
-	for who := range people {
-		w.auditCustomer(who, seen, replies)
+	for deadline := time.Now().Add(100 * time.Second); ; time.Sleep(time.Second) {
+		clear(seen)
+		clear(replies)
+		for who := range people {
+			w.auditCustomer(who, seen, replies)
+		}
+		if w.stuck() == 0 || time.Now().After(deadline) {
+			break
+		}
 	}
 	lost, doubled := 0, 0
 	for id := range w.accepted {
@@ -377,6 +384,21 @@ func (w *world) audit() {
 	}
 	w.settled(sent)
 	w.t.Logf("%d messages accepted, %d answers written, %d accepted by the provider", len(w.accepted), len(w.answers), len(w.graph.Sent()))
+}
+
+// stuck is how many answers are pending with nothing in their way. What was in their way may just have become uncertain: they
+// look again after some seconds, and Tick every minute. So they are given time before it counts.
+func (w *world) stuck() int {
+	held, stuck := map[string]bool{}, 0
+	for text, state := range w.states {
+		held[w.talks[text]] = held[w.talks[text]] || state == "sending"
+	}
+	for text := range w.answers {
+		if w.states[text] == "pending" && !held[w.talks[text]] {
+			stuck++
+		}
+	}
+	return stuck
 }
 
 // settled holds every answer to one of three ends: the provider took it and the timeline says so; an attempt was under way
