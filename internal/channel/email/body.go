@@ -200,7 +200,7 @@ func looksHTML(p *part) bool {
 func (r *bodyReader) uuencoded(p *part, f uuFile) {
 	rest, ok := p.body, true
 	for n := 1; ok && n <= maxUUFiles; n++ {
-		text, _ := toUTF8(rest[:f.start], p.params["charset"])
+		text := toUTF8(rest[:f.start], p.params["charset"])
 		r.add(plainLines(text))
 		name := fileName(rawText(f.name))
 		kind := typeByName(name)
@@ -213,7 +213,7 @@ func (r *bodyReader) uuencoded(p *part, f uuFile) {
 		rest = f.rest
 		f, ok = decodeUU(rest)
 	}
-	text, _ := toUTF8(rest, p.params["charset"])
+	text := toUTF8(rest, p.params["charset"])
 	r.add(plainLines(capped(squeeze(text), maxHTMLBytes)))
 }
 

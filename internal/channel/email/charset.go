@@ -16,42 +16,42 @@ import (
 	"golang.org/x/text/encoding/unicode/utf32"
 )
 
-// toUTF8 reads b in the charset that the mail claims, and says whether the claim could be honoured.
+// toUTF8 reads b in the charset that the mail claims, as far as the claim can be honoured.
 //
 // A claim is not believed against the bytes: UTF-8 called Latin-1 is read as UTF-8, Latin-1 called UTF-8 as windows-1252
 // (FAULTS 42), 8-bit text called ASCII or nothing by guessing. The answer is always valid UTF-8.
-func toUTF8(b []byte, label string) (string, bool) {
+func toUTF8(b []byte, label string) string {
 	name := charsetName(label)
 	if b, ok := byMark(b); ok {
-		return clean(b), true
+		return clean(b)
 	}
 	if asciiOnly(b) && plainASCII(name) {
-		return clean(string(b)), true
+		return clean(string(b))
 	}
 	switch name {
 	case "utf-8", "us-ascii", "":
 		if utf8.Valid(b) && !hasISO2022(b) {
-			return clean(string(b)), true
+			return clean(string(b))
 		}
-		return clean(guess(b)), name == ""
+		return clean(guess(b))
 	case "utf-7":
-		return clean(decodeUTF7(b)), true
+		return clean(decodeUTF7(b))
 	case "iso-2022-kr":
-		return clean(decodeISO2022KR(b)), true
+		return clean(decodeISO2022KR(b))
 	}
 	if looksUTF8(b) && name != "utf-16" && name != "utf-32" {
-		return clean(string(b)), false
+		return clean(string(b))
 	}
 	enc := encodingOf(name)
 	if enc == nil {
-		return clean(guess(b)), false
+		return clean(guess(b))
 	}
 	text := decodeWith(enc, b)
 	// A wrong claim shows as many characters that do not exist; bytes that fit another charset without a fault are better.
 	if bad := strings.Count(text, "\uFFFD"); bad > 0 && !singleByte(enc) && bad*20 > utf8.RuneCountInString(text) {
-		return clean(guess(b)), false
+		return clean(guess(b))
 	}
-	return clean(text), true
+	return clean(text)
 }
 
 // charsetName brings the names that mail claims to the one that encodingOf knows.

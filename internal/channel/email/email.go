@@ -449,7 +449,7 @@ func ownMessageID(value string) string {
 }
 
 func cleanID(s string) string {
-	s, _ = toUTF8([]byte(strings.Trim(s, "<> \t")), "")
+	s = toUTF8([]byte(strings.Trim(s, "<> \t")), "")
 	s = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == '<' || r == '>' {
 			return -1

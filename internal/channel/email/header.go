@@ -317,7 +317,7 @@ func joinPieces(list []param) string {
 			b = append(b, value...)
 		}
 	}
-	text, _ := toUTF8(b, charset)
+	text := toUTF8(b, charset)
 	return decodeWords(text)
 }
 

@@ -84,13 +84,13 @@ func readAttributes(z *html.Tokenizer, more bool) attributes {
 
 // effect is what an open element does to the text inside it.
 type effect struct {
-	tag                                  string
-	skip, quote, soft, signature, pre    bool
-	href                                 string
-	linkFrom                             int
-	items                                int // of an ordered list; -1 for an unordered one
-	block                                int // index into blocks, for a blockquote that says nothing of itself; -1 otherwise
-	prefixBefore, linesBefore, textStart int
+	tag                               string
+	skip, quote, soft, signature, pre bool
+	href                              string
+	linkFrom                          int
+	items                             int // of an ordered list; -1 for an unordered one
+	block                             int // index into blocks, for a blockquote that says nothing of itself; -1 otherwise
+	linesBefore, textStart            int
 }
 
 // span is a range of lines.

@@ -223,7 +223,7 @@ func (p *part) decoded(b []byte) string {
 	if label == "" && p.kind == "text/html" {
 		label = metaCharset(b)
 	}
-	text, _ := toUTF8(b, label)
+	text := toUTF8(b, label)
 	return text
 }
 

@@ -74,7 +74,6 @@ func (m *mail) inner(raw []byte) []msg.Event {
 // reportParts are the parts of a report that machines read, decoded; nil when absent.
 type reportParts struct {
 	status, disposition, feedback, returned []byte
-	notice                                  string // what people are told
 }
 
 func (m *mail) reportParts() reportParts {

@@ -111,7 +111,7 @@ func readTNEF(b []byte) (tnefContent, bool) {
 		b = b[min(len(b), 9+size+2):]
 		switch id {
 		case tnefBody:
-			t.plain, _ = toUTF8(bytes.TrimRight(data, "\x00"), "")
+			t.plain = toUTF8(bytes.TrimRight(data, "\x00"), "")
 		case tnefMessage:
 			t.message(mapiProperties(data))
 		case tnefNewFile:
@@ -131,10 +131,10 @@ func readTNEF(b []byte) (tnefContent, bool) {
 
 func (t *tnefContent) message(props map[uint16][]byte) {
 	if b, ok := props[mapiBody]; ok {
-		t.plain, _ = toUTF8(b, "")
+		t.plain = toUTF8(b, "")
 	}
 	if b, ok := props[mapiHTML]; ok {
-		t.html, _ = toUTF8(b, metaCharset(b))
+		t.html = toUTF8(b, metaCharset(b))
 	}
 	if b, ok := props[mapiRTF]; ok {
 		t.rtf = string(inflateRTF(b))
@@ -145,7 +145,7 @@ func (f *tnefAttachment) take(id uint32, data []byte) {
 	switch id {
 	case tnefFileTitle:
 		if f.name == "" {
-			f.name, _ = toUTF8(bytes.TrimRight(data, "\x00"), "")
+			f.name = toUTF8(bytes.TrimRight(data, "\x00"), "")
 		}
 	case tnefFileData:
 		f.data = data
@@ -153,7 +153,7 @@ func (f *tnefAttachment) take(id uint32, data []byte) {
 		props := mapiProperties(data)
 		for _, name := range []uint16{mapiFileName, mapiLongName} { // the long one wins
 			if b := props[name]; len(b) > 0 {
-				f.name, _ = toUTF8(b, "")
+				f.name = toUTF8(b, "")
 			}
 		}
 		f.kind, _ = mediaType(string(props[mapiMediaType]))
@@ -167,7 +167,7 @@ func mapiProperties(b []byte) map[uint16][]byte {
 	props := make(map[uint16][]byte)
 	r := littleReader{b: b}
 	for n := min(r.uint32(), maxTNEFProps); n > 0 && !r.bad; n-- {
-		kind, id := uint16(r.uint16()), uint16(r.uint16())
+		kind, id := r.uint16(), r.uint16()
 		if id >= 0x8000 { // a named property: its name is not needed
 			r.take(16)
 			if r.uint32() == 0 {
@@ -333,7 +333,7 @@ func rtfText(s string) string {
 			i++
 		}
 	}
-	text, _ := toUTF8(out, "")
+	text := toUTF8(out, "")
 	return text
 }
 

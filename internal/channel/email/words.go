@@ -16,14 +16,14 @@ func decodeWords(s string) string {
 		if isASCII(s) {
 			return s
 		}
-		text, _ := toUTF8([]byte(s), "")
+		text := toUTF8([]byte(s), "")
 		return text
 	}
 	var out strings.Builder
 	var pending word // words of one charset are decoded together: senders split characters between them
 	flush := func() {
 		if pending.bytes != nil {
-			text, _ := toUTF8(pending.bytes, pending.charset)
+			text := toUTF8(pending.bytes, pending.charset)
 			out.WriteString(text)
 			pending = word{}
 		}
@@ -68,7 +68,7 @@ func rawText(s string) string {
 	if isASCII(s) {
 		return s
 	}
-	text, _ := toUTF8([]byte(s), "")
+	text := toUTF8([]byte(s), "")
 	return text
 }
 
