@@ -20,9 +20,12 @@ type service struct {
 }
 
 // keeper runs a program and ends it when its own standard input ends, which happens when whoever started it ends, however
-// that comes about: a killed test leaves no container engine behind. Then it tidies up.
+// that comes about: a killed test leaves no container engine behind. Then it tidies up. It writes nothing itself: whoever read
+// it may be gone.
 const keeper = `exec 3<&0
 "$@" 3<&- </dev/null & program=$!
+trap '' PIPE
+exec >/dev/null 2>&1
 ( read -r _ <&3; kill -TERM $program 2>/dev/null ) & watcher=$!
 wait $program
 kill $watcher 2>/dev/null
