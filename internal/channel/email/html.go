@@ -90,7 +90,7 @@ type effect struct {
 	linkFrom                          int
 	items                             int // of an ordered list; -1 for an unordered one
 	block                             int // index into blocks, for a blockquote that says nothing of itself; -1 otherwise
-	linesBefore, textStart            int
+	textStart                         int
 }
 
 // span is a range of lines.
