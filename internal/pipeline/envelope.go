@@ -23,6 +23,9 @@ const (
 	maxHook = 3 << 20
 )
 
+// sharedRaw is where raw input of several people lies; store knows the prefix too, so that erasing one leaves the others'.
+const sharedRaw = "raw/shared/"
+
 // encode is an envelope as queues and quarantine hold it: one line of JSON, then the body as it came.
 func encode(e *channel.Envelope) ([]byte, error) {
 	head := *e
@@ -54,8 +57,15 @@ func decode(b []byte) (*channel.Envelope, error) {
 }
 
 // rawKey is where the raw form of an envelope lies. Days come first so that old ones can be deleted together.
+//
+// A mail is one person's. A large body of anything else is a batch, of several people: it is nobody's to be deleted with, and
+// gone after fourteen days.
 func rawKey(e *channel.Envelope) string {
-	return "raw/" + e.ReceivedAt.Time().Format("20060102") + "/" + e.ID
+	prefix := "raw/"
+	if e.Mail == nil && len(e.Body) > inlineBody {
+		prefix = sharedRaw
+	}
+	return prefix + e.ReceivedAt.Time().Format("20060102") + "/" + e.ID
 }
 
 // durable makes an envelope ready for a queue: a large body goes to a blob first.

@@ -204,8 +204,8 @@ func (p *Pipeline) keepRaw(ctx context.Context, e *channel.Envelope, events []ms
 		return nil, e.Blob, nil
 	}
 	key = rawKey(e)
-	if len(events) > 1 {
-		key = "raw/shared/" + strings.TrimPrefix(key, "raw/")
+	if len(events) > 1 && !strings.HasPrefix(key, sharedRaw) {
+		key = sharedRaw + strings.TrimPrefix(key, "raw/")
 	}
 	_, err = p.Blobs.Put(ctx, key, bytes.NewReader(e.Body), blob.PutOptions{Type: "application/octet-stream", IfAbsent: true})
 	if err != nil && !errors.Is(err, blob.ErrExists) {

@@ -212,7 +212,7 @@ func (u *unit) uncertain(e *entryRecord, cause string) error {
 		return err
 	}
 	if !e.Automatic {
-		if err := u.undelivered(c); err != nil {
+		if err := u.undelivered(c, true); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
@@ -40,9 +39,6 @@ type Quarantined struct {
 
 func (q *Quarantined) counts() bool { return !q.Refused && q.Replayed.IsZero() }
 
-// QuarantineFor is how long an input stays; the raw mail itself may be kept longer elsewhere.
-const QuarantineFor = 90 * 24 * time.Hour
-
 // quarantineDays lists the days on which anything came into quarantine.
 const quarantineDays = "Q#days"
 
@@ -74,13 +70,8 @@ func (s *Store) Quarantine(ctx context.Context, q Quarantined, place int) (strin
 			u.save(k, have)
 			return nil
 		}
-		days := table.Key{PK: quarantineDays, SK: day}
-		known, err := load[pointer](u, days)
-		if err != nil {
+		if err := u.quarantineDay(day); err != nil {
 			return err
-		}
-		if known == nil {
-			u.save(days, &pointer{}).expires = s.now().Add(QuarantineFor + 48*hour)
 		}
 		q.Stored = s.now()
 		u.save(k, &q)
@@ -186,30 +177,11 @@ func (s *Store) Orphans(ctx context.Context, k table.Key) (int, error) {
 		if err != nil || x == nil || x.Entry != "" || len(x.Waiting) == 0 || x.Since.Add(OrphanAfter) > s.now() {
 			return err
 		}
-		day := s.now().Time().Format("20060102")
-		days := table.Key{PK: quarantineDays, SK: day}
-		if known, err := load[pointer](u, days); err != nil {
-			return err
-		} else if known == nil {
-			u.save(days, &pointer{}).expires = s.now().Add(QuarantineFor + 48*hour)
-		}
 		for i := range x.Waiting {
 			ev := x.Waiting[i]
-			q := &Quarantined{
-				ID: day + "-" + s.hash("orphan", k.PK, ev.DedupeKey()), Channel: x.Channel, Account: x.Account, Cause: "orphan",
-				Detail: fmt.Sprintf("a %s came and its message never did", ev.Kind), ReceivedAt: x.Since, Stored: s.now(), Event: &ev,
-			}
-			qk, err := quarantineKey(q.ID)
-			if err != nil {
+			if err := u.orphan(k, &ev, x.Account, x.Since, fmt.Sprintf("a %s came and its message never did", ev.Kind)); err != nil {
 				return err
 			}
-			if have, err := load[Quarantined](u, qk); err != nil {
-				return err
-			} else if have != nil { // replayed today, and its message still has not come
-				have.Replayed = 0
-				q = have
-			}
-			u.save(qk, q)
 			moved++
 		}
 		x.Waiting = slices.Delete(x.Waiting, 0, len(x.Waiting))
@@ -217,4 +189,42 @@ func (s *Store) Orphans(ctx context.Context, k table.Key) (int, error) {
 		return nil
 	})
 	return moved, err
+}
+
+// orphan puts an event that has no message into quarantine, within the unit.
+func (u *unit) orphan(k table.Key, ev *msg.Event, account string, receivedAt msg.Time, detail string) error {
+	day := u.s.now().Time().Format("20060102")
+	if err := u.quarantineDay(day); err != nil {
+		return err
+	}
+	q := &Quarantined{
+		ID: day + "-" + u.s.hash("orphan", k.PK, ev.DedupeKey()), Channel: ev.Channel, Account: account, Cause: "orphan",
+		Detail: detail, ReceivedAt: receivedAt, Stored: u.s.now(), Event: ev,
+	}
+	qk, err := quarantineKey(q.ID)
+	if err != nil {
+		return err
+	}
+	have, err := load[Quarantined](u, qk)
+	if err != nil {
+		return err
+	}
+	if have != nil { // replayed today, and its message still has not come; or the same event came again
+		have.Replayed = 0
+		q = have
+	}
+	u.save(qk, q)
+	return nil
+}
+
+// quarantineDay notes that something of the day is in quarantine: the list of days is how it is found. A day stays on it, so
+// that nothing that is kept can go unseen.
+func (u *unit) quarantineDay(day string) error {
+	k := table.Key{PK: quarantineDays, SK: day}
+	known, err := load[pointer](u, k)
+	if err != nil || known != nil {
+		return err
+	}
+	u.save(k, &pointer{})
+	return nil
 }

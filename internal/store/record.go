@@ -57,11 +57,13 @@ type Outcome struct {
 // Became says where an accepted event ended (invariant I1).
 type Became string
 
-// What can become of an event here. Quarantine is decided before (what cannot be parsed) or by Tick (what waited in vain).
+// What can become of an event here. Most of what is in quarantine comes there before (what cannot be parsed) or by Tick (what
+// waited in vain); Shelved is what there is no room to let wait.
 const (
 	Stored    Became = "stored"
 	Duplicate Became = "duplicate"
 	Waits     Became = "pending"
+	Shelved   Became = "quarantined"
 )
 
 // Record works events into the timelines they belong to, in one transaction: all of them or none. The outcomes are in the
@@ -144,10 +146,14 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 		return u.apply(ek, e, ev, e.State)
 	}
 	dedupe := ev.DedupeKey()
-	if slices.ContainsFunc(x.Waiting, func(w msg.Event) bool { return w.DedupeKey() == dedupe }) || len(x.Waiting) >= maxWaiting {
+	if slices.ContainsFunc(x.Waiting, func(w msg.Event) bool { return w.DedupeKey() == dedupe }) {
 		x.Seen++
 		u.save(k, x)
 		return Outcome{As: Duplicate}, nil
+	}
+	if len(x.Waiting) >= maxWaiting { // more than a provider ever sends ahead: kept, but not here
+		detail := fmt.Sprintf("%d events wait for the same message already", maxWaiting)
+		return Outcome{As: Shelved}, u.orphan(k, ev, ev.Account, in.ReceivedAt, detail)
 	}
 	if len(x.Waiting) == 0 {
 		x.Since = u.s.now() // also for what was replayed: it waits anew
@@ -211,8 +217,11 @@ func (u *unit) deliveryMoved(e *entryRecord, was msg.State) error {
 	if e.State.Settled() {
 		c.Case.Settled(e.Entry.Entry, u.s.now())
 	}
+	if !failed && was == msg.Uncertain {
+		c.Arrived(u.s.now())
+	}
 	if failed && !e.Automatic {
-		if err := u.undelivered(c); err != nil {
+		if err := u.undelivered(c, false); err != nil {
 			return err
 		}
 	}
@@ -222,9 +231,9 @@ func (u *unit) deliveryMoved(e *entryRecord, was msg.State) error {
 
 // undelivered brings the case of an answer that did not go out back to the desk: its agent's, and its conversation's again
 // unless that goes on elsewhere.
-func (u *unit) undelivered(c *caseRecord) error {
+func (u *unit) undelivered(c *caseRecord, unsure bool) error {
 	solved := c.State == timeline.CaseSolved
-	c.Undelivered(u.s.now())
+	c.Undelivered(u.s.now(), unsure)
 	if !solved {
 		return nil
 	}

@@ -440,6 +440,9 @@ func TestFault62_AnAttemptWhoseEndNobodySawIsUncertainAndNeverSentAgain(t *testi
 	tagged := receipt("wamid.found", msg.Sent, d.now())
 	tagged.Tag = e.Entry
 	d.record(tagged)
+	if c, _ = d.Case(ctx, out[0].Case); c.State != timeline.CaseWaiting || !c.NextDue.IsZero() {
+		t.Errorf("the answer arrived and the case is still %s, due %s", c.State, c.NextDue)
+	}
 	d.record(receipt("wamid.found", msg.Read, d.now()))
 	if got, _ = d.Entry(ctx, e.Entry); got.State != msg.Read {
 		t.Errorf("after the tagged receipt: %s", got.State)
@@ -824,5 +827,22 @@ func TestFault67_JoiningNeedsNoIndex(t *testing.T) {
 	}
 	if cases[0] != cases[1] || cases[1] != cases[2] {
 		t.Errorf("cases: %v", cases)
+	}
+}
+
+func TestMoreThanCanWaitForOneMessageGoesToQuarantineAndIsNotLost(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for i := range 53 {
+		reaction := about(msg.KindReaction, start.Add(time.Duration(i)*time.Second))
+		reaction.Reaction = &msg.Reaction{Of: "w1", Emoji: "👍"}
+		d.record(reaction)
+	}
+	if got := d.recount()["whatsapp/main"]; got != (store.Counts{Pending: 50, Quarantined: 3}) {
+		t.Errorf("ledger: %+v", got)
+	}
+	list, _, err := d.QuarantineList(context.Background(), store.Page{}, false)
+	if err != nil || len(list) != 3 || list[0].Event == nil || list[0].Cause != "orphan" {
+		t.Errorf("quarantine: %+v, %v", list, err)
 	}
 }

@@ -51,6 +51,8 @@ type Case struct {
 	Waiting     msg.Time `json:"waiting_since,omitzero"`
 	SnoozedTo   msg.Time `json:"snoozed_until,omitzero"`
 	Solved      msg.Time `json:"solved_at,omitzero"`
+	// Recalled is when an answer of unknown fate brought the case back to the desk, while nothing else has since.
+	Recalled msg.Time `json:"recalled,omitzero"`
 	// SeenBy is who opened the case first since it last needed somebody.
 	SeenBy string `json:"seen_by,omitempty"`
 	// Warn is when the leads hear of it if nobody has seen it; Warned that they have.
@@ -125,7 +127,7 @@ func (c *Case) Heard(e *Entry, p Promise) {
 		c.Warn, c.Warned, c.SeenBy = half(e.ReceivedAt, c.NextDue), false, ""
 	}
 	c.State = CaseOpen
-	c.SnoozedTo, c.Solved = 0, 0
+	c.SnoozedTo, c.Solved, c.Recalled = 0, 0, 0
 }
 
 // heardIn notes when the customer last wrote in a conversation; of too many, the one that was silent longest is forgotten.
@@ -208,12 +210,29 @@ func (c *Case) answered(at msg.Time) {
 }
 
 // Undelivered brings a case back to the desk because an answer failed or its fate is unknown: due at once.
-func (c *Case) Undelivered(now msg.Time) {
+//
+// When it turns out that an answer whose fate was unknown did arrive, [Case.Arrived] takes that back; a failure stays.
+func (c *Case) Undelivered(now msg.Time, unsure bool) {
 	c.State, c.Solved, c.SnoozedTo = CaseOpen, 0, 0
 	if c.Waiting.IsZero() {
 		c.Waiting, c.NextDue = now, now
+		if unsure {
+			c.Recalled = now
+		}
+	}
+	if !unsure {
+		c.Recalled = 0
 	}
 	c.Changed = now
+}
+
+// Arrived notes that an answer whose fate was unknown did arrive: when nothing else brought the case to the desk since, it is
+// the customer's turn again.
+func (c *Case) Arrived(now msg.Time) {
+	if c.State == CaseOpen && !c.Recalled.IsZero() && c.Waiting == c.Recalled {
+		c.State, c.Waiting, c.NextDue, c.Recalled = CaseWaiting, 0, 0, 0
+		c.Changed = now
+	}
 }
 
 // Unanswered takes back an answer that the agent withdrew before it was sent: the customer is waiting again, since before.
