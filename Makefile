@@ -54,6 +54,11 @@ $(LINT):
 generate: ## Make generated files anew
 	go generate ./...
 
+.PHONY: spec-check
+spec-check: ## Hold WhatsApp to the provider's own API description: make spec-check SPECS=FOLDER
+	@test -n "$(SPECS)" || { echo "spec-check: say where the descriptions are: make spec-check SPECS=FOLDER"; exit 2; }
+	SPECS=$(abspath $(SPECS)) go test -count=1 -tags specs -run Spec ./internal/channel/whatsapp
+
 .PHONY: fuzz
 fuzz: ## Fuzz everything that parses, FUZZTIME each
 	@set -e; for package in $$(go list ./internal/...); do \
