@@ -136,13 +136,14 @@ type world struct {
 	next     int
 }
 
-func newWorld(t *testing.T, data string) *world {
+// newWorld keeps the program's data, its log and its accounts in folder.
+func newWorld(t *testing.T, folder string) *world {
 	t.Helper()
 	w := &world{accepted: map[string]string{}, answers: map[string]bool{}, states: map[string]string{}, talks: map[string]string{}}
 	w.graph = fake.New(fake.Options{PhoneNumberID: "1055", AppSecret: "secret", VerifyToken: "verify", AccessToken: "token"})
 	graph := httptest.NewServer(w.graph)
 	t.Cleanup(graph.Close)
-	conf := filepath.Join(t.TempDir(), "accounts.json")
+	conf := filepath.Join(folder, "accounts.json")
 	config := fmt.Sprintf(`{"accounts":[
 		{"channel":"whatsapp","account":"main","settings":{"phone_number_id":"1055","api_base":%q},
 		 "secrets":{"app_secret":"literal:secret","verify_token":"literal:verify","access_token":"literal:token"}},
@@ -150,12 +151,12 @@ func newWorld(t *testing.T, data string) *world {
 	if err := os.WriteFile(conf, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	log, err := os.Create(filepath.Join(folder, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = log.Close() })
-	w.program = &program{t: t, data: data, conf: conf, log: log}
+	w.program = &program{t: t, data: filepath.Join(folder, "data"), conf: conf, log: log}
 	t.Cleanup(func() {
 		if w.cmd != nil && w.cmd.ProcessState == nil {
 			w.kill()
@@ -359,10 +360,12 @@ func (w *world) audit() {
 		}
 	}
 	lost, doubled := 0, 0
-	for id := range w.accepted {
+	for id, who := range w.accepted {
 		switch n := seen[id]; {
 		case n == 0:
-			lost++
+			if lost++; lost <= 20 {
+				w.t.Errorf("message %s of %s is not in the timeline", id, who)
+			}
 		case n > 1:
 			doubled++
 		}
@@ -486,8 +489,13 @@ func TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("AIKAJANA_KILL_ROUNDS")); err == nil {
 		rounds = n
 	}
-	w := newWorld(t, filepath.Join(t.TempDir(), "data"))
+	folder := t.TempDir()
+	if kept := os.Getenv("AIKAJANA_KILL_DATA"); kept != "" { // so that a long run that failed can be looked into
+		folder = kept
+	}
+	w := newWorld(t, folder)
 	random := rand.New(rand.NewPCG(1, 2))
+	began := time.Now()
 	for round := range rounds {
 		w.start()
 		ctx, stop := context.WithCancel(context.Background())
@@ -499,6 +507,9 @@ func TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled(t *testing.T) {
 		wait.Wait()
 		if round%20 == 19 {
 			w.check()
+		}
+		if round%100 == 99 {
+			t.Logf("%d kills in %s, %d messages accepted, %d answers written", round+1, time.Since(began).Round(time.Second), len(w.accepted), len(w.answers))
 		}
 	}
 	w.start()
