@@ -105,7 +105,7 @@ func (u *unit) answer(c *caseRecord, a *Answer) (e *entryRecord, again bool, err
 	}
 	thread := threadOf(&c.Case, a)
 	id := entryID(c.Customer, now, now, maxPlace, hash)
-	e = &entryRecord{timeline.Entry{
+	e = &entryRecord{born: true, Entry: timeline.Entry{
 		Event: msg.Event{
 			Channel: a.Channel, Account: a.Account, Kind: msg.KindMessage, Time: now, Direction: msg.Out,
 			From: msg.Address{Kind: "agent", Value: a.Agent, Name: a.Name}, To: []msg.Address{a.To}, Thread: thread,
@@ -179,7 +179,7 @@ func (s *Store) Note(ctx context.Context, caseID, agent, name, text, key string)
 		}
 		now := s.now()
 		id := entryID(c.Customer, now, now, maxPlace, s.short("note", caseID, agent, key))
-		e := &entryRecord{timeline.Entry{
+		e := &entryRecord{born: true, Entry: timeline.Entry{
 			Event: msg.Event{
 				Channel: c.Channel, Account: c.Account, Kind: msg.KindNote, Time: now, Direction: msg.Out,
 				From: msg.Address{Kind: "agent", Value: agent, Name: name}, Message: &msg.Message{Text: text},

@@ -50,7 +50,7 @@ func (s *Store) SetMedia(ctx context.Context, entry string, part int, m msg.Medi
 			return nil // edited in the meantime, or another worker was faster
 		}
 		e.Message.Parts[part].Media = &m
-		e.ChangedAt = s.now()
+		e.Touch(s.now())
 		u.save(k, e)
 		return nil
 	})

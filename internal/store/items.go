@@ -62,8 +62,12 @@ type pointer struct {
 
 // The records below are the domain's values with their places in the indexes.
 type (
-	caseRecord     struct{ timeline.Case }
-	entryRecord    struct{ timeline.Entry }
+	caseRecord  struct{ timeline.Case }
+	entryRecord struct {
+		timeline.Entry
+		// born says that this unit writes it for the first time: what changes it before is no change to anybody.
+		born bool
+	}
 	customerRecord struct{ timeline.Customer }
 )
 

@@ -249,7 +249,7 @@ func (s *Store) refileEntry(ctx context.Context, entry, merge string) error {
 			}
 		}
 		e.Entry.Case = id
-		e.ChangedAt = s.now()
+		e.Touch(s.now())
 		u.save(k, e)
 		u.save(ck, c)
 		return nil

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,4 +65,54 @@ func TestNotificationsOfOneBatchMoveWithTheirEntries(t *testing.T) {
 	if moved != 1 {
 		t.Errorf("%d notifications are where the last edit moved them, want 1", moved)
 	}
+}
+
+func TestChangesWithinOneMillisecondAreToldApartAndAMessageWithItsEditIsNew(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	feed, err := d.table.Feed(t.Context(), "react")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit := about(msg.KindEdit, d.now())
+	edit.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: "hello again"}}
+	d.record(whatsApp("w1", "358401", "hello", start), edit) // they come in one batch: the team is told of a new message
+	d.record(reaction(d, "first"))
+	d.record(reaction(d, "second")) // the clock stands still between the two
+
+	changes, err := feed.Next(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := d.Notify(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var why []string
+	last := msg.Time(0)
+	for _, n := range told {
+		if n == nil || n.Type != "entry" {
+			continue
+		}
+		why = append(why, n.Why)
+		if n.At <= last {
+			t.Errorf("a later change of the entry is at %s, not after %s", n.At, last)
+		}
+		last = n.At
+	}
+	if got := strings.Join(why, " "); got != "new_case changed changed" {
+		t.Errorf("told %q", got)
+	}
+	kept, err := d.Notifications(t.Context(), "support", "", 100)
+	if err != nil || len(kept) != 1 || kept[0].At != last {
+		t.Errorf("%d notifications are kept, want the last one alone: %v", len(kept), err)
+	}
+}
+
+// reaction is a reaction to w1, which changes the entry and nothing else.
+func reaction(d *desk, emoji string) msg.Event {
+	ev := about(msg.KindReaction, d.now())
+	ev.From.Value = emoji
+	ev.Reaction = &msg.Reaction{Of: "w1", Emoji: emoji}
+	return ev
 }

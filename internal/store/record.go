@@ -309,7 +309,7 @@ func (u *unit) place(in *Incoming) (*entryRecord, error) {
 	now := u.s.now()
 	sort := timeline.SortTime(ev.Time, in.ReceivedAt, in.Rules.Asserted)
 	id := entryID(who.Customer.Customer, sort, in.ReceivedAt, in.Place, u.s.short("entry", ev.Channel, in.Scope, objectID(ev)))
-	e := &entryRecord{timeline.Entry{
+	e := &entryRecord{born: true, Entry: timeline.Entry{
 		Event: *ev, Entry: id, Customer: who.Customer.Customer, Sort: sort, ReceivedAt: in.ReceivedAt, StoredAt: now, ChangedAt: now,
 		State: msg.Received, Raw: in.Raw, RawBlob: in.RawBlob, Envelope: in.Envelope,
 	}}

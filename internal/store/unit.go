@@ -146,6 +146,9 @@ func (u *unit) ops() ([]table.Op, error) {
 			}
 			continue
 		}
+		if e, ok := have.value.(*entryRecord); ok && e.born {
+			e.ChangedAt = e.StoredAt
+		}
 		body, err := json.Marshal(have.value)
 		if err != nil {
 			return nil, fmt.Errorf("write %s: %w", k, err)

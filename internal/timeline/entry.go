@@ -19,7 +19,7 @@ type Entry struct {
 	Case     string `json:"case"`
 	Customer string `json:"customer"`
 	// Sort is the time by which the timeline is ordered: see [SortTime]. ReceivedAt is when we took responsibility, StoredAt
-	// when the entry was first written, ChangedAt when it last was.
+	// when the entry was first written, ChangedAt when it last was: see [Entry.Touch].
 	Sort       msg.Time `json:"sort"`
 	ReceivedAt msg.Time `json:"received_at"`
 	StoredAt   msg.Time `json:"stored_at"`
@@ -149,7 +149,7 @@ func (e *Entry) Apply(ev *msg.Event, now msg.Time) bool {
 	}
 	if changed {
 		e.Applied++
-		e.ChangedAt = now
+		e.Touch(now)
 	} else {
 		e.Seen++
 	}
@@ -302,5 +302,12 @@ func (e *Entry) allFailed() bool {
 // Settle moves the delivery state by our own doing (an attempt begins, ends, is taken back), outside the ledger of events.
 func (e *Entry) Settle(s msg.State, now msg.Time) {
 	e.State = s
-	e.ChangedAt = now
+	e.Touch(now)
+}
+
+// Touch notes a change. Of two changes of an entry the later one always has the greater time, also when both fall into the
+// same millisecond or another machine's clock is behind: whoever shows the entry tells by this time which version is newer,
+// and its notification moves by it.
+func (e *Entry) Touch(now msg.Time) {
+	e.ChangedAt = max(now, e.ChangedAt+1)
 }
