@@ -21,6 +21,8 @@ type entry struct {
 	at msg.Time
 	// place is where a hidden entry stands in the heap.
 	place int
+	// suspect: see suspects.
+	suspect bool
 }
 
 // state says where an entry is.
@@ -53,6 +55,10 @@ type index struct {
 	// hidden is a heap by entry.at. doomed came out of it with no attempts left.
 	hidden hidden
 	doomed []*entry
+	// suspects lists what can be received of those that may have killed their process; alone is the one of them that was
+	// handed out last.
+	suspects suspects
+	alone    *entry
 
 	ready, delayed int
 	dead           int64
@@ -91,6 +97,7 @@ func (x *index) add(e *entry, now msg.Time) {
 	x.live[e.seq] = e
 	x.last = max(x.last, e.seq)
 	e.state = stateBusy
+	e.suspect = e.at == 0 && e.attempts >= suspectAfter
 	switch {
 	case e.at > now:
 		x.hide(e, e.at, false)
@@ -105,6 +112,11 @@ func (x *index) add(e *entry, now msg.Time) {
 func (x *index) offer(e *entry) {
 	e.state, e.inFlight = stateReady, false
 	x.ready++
+	if e.suspect {
+		x.suspects.list = append(x.suspects.list, e)
+		x.suspects.ready++
+		return
+	}
 	g := e.group
 	g.ready = append(g.ready, e)
 	if !g.turning {
@@ -127,6 +139,9 @@ func (x *index) remove(e *entry) {
 	switch e.state {
 	case stateReady:
 		x.ready--
+		if e.suspect {
+			x.suspects.ready--
+		}
 	case stateHidden:
 		heap.Remove(&x.hidden, e.place)
 		if !e.inFlight {
@@ -153,8 +168,11 @@ func (x *index) promote(now msg.Time) {
 	}
 }
 
-// take claims up to limit ready entries, one of each group in turn.
+// take claims up to limit ready entries, one of each group in turn; or one suspect, while no other is out.
 func (x *index) take(limit int) []*entry {
+	if e := x.takeSuspect(); e != nil {
+		return []*entry{e}
+	}
 	var taken []*entry
 	for len(taken) < limit && len(x.round) > 0 {
 		g := x.round[0]
@@ -181,6 +199,49 @@ func (x *index) takeDoomed() []*entry {
 	doomed := x.doomed
 	x.doomed = nil
 	return doomed
+}
+
+// suspectAfter is how many times a message must have been in hand when a process ended to be a suspect.
+const suspectAfter = 2
+
+// suspects are messages that were in hand at every end of a process that they saw, suspectAfter times or more. One of them may
+// be what ends it, and the others were only worked on beside it. So they are handed out by themselves, one at a time, the
+// oldest first: then what kills its process uses up its own attempts and takes nobody along into the dead-letter queue.
+type suspects struct {
+	// list holds those that are ready, and some that were claimed otherwise; ready counts the former.
+	list  []*entry
+	ready int
+}
+
+// takeSuspect claims the next suspect, nil when there is none or another is being worked on.
+func (x *index) takeSuspect() *entry {
+	if x.suspects.ready == 0 || x.occupied() {
+		return nil
+	}
+	for {
+		e := x.suspects.list[0]
+		x.suspects.list = x.suspects.list[1:]
+		if e.suspect && e.state == stateReady {
+			x.remove(e)
+			x.alone = e
+			return e
+		}
+	}
+}
+
+// occupied says that a suspect is being worked on.
+func (x *index) occupied() bool {
+	e := x.alone
+	return e != nil && x.live[e.seq] == e && (e.state == stateBusy || e.state == stateHidden && e.inFlight)
+}
+
+// receivable is how many of the ready entries can be had now.
+func (x *index) receivable() int {
+	n := x.ready - x.suspects.ready
+	if x.suspects.ready > 0 && !x.occupied() {
+		n++
+	}
+	return n
 }
 
 // hidden is a heap of entries by when they become visible, then by age.

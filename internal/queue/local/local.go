@@ -17,7 +17,9 @@
 //   - Release does not wait either: a crash only brings the message back sooner.
 //
 // The visibility time-out is kept in memory: whoever was working on a message ended with this process, so after a restart
-// all that was in flight can be received at once.
+// all that was in flight can be received at once. What was in flight at two ends of a process and never settled is received by
+// itself from then on, one such message at a time: the one that kills its process uses up its own attempts and none of its
+// neighbours'.
 package local
 
 import (
@@ -44,6 +46,9 @@ type Options struct {
 	// OnError is told of a message that cannot be delivered because its stored body is gone: the ledger shows it too. It is
 	// called from the goroutine that received; nil drops what it would be told.
 	OnError func(error)
+	// OnDead is told of the messages that have used up their attempts, once they are in the dead-letter queue; their bodies
+	// and handles are left out. It is called from whatever call of the queue noticed; nil drops what it would be told.
+	OnDead func([]queue.Message)
 }
 
 // Queue is a queue in an embedded store. All methods are safe for concurrent use.
@@ -77,6 +82,9 @@ func New(db *engine.DB, name string, o Options) (*Queue, error) {
 	}
 	if o.OnError == nil {
 		o.OnError = func(error) {}
+	}
+	if o.OnDead == nil {
+		o.OnDead = func([]queue.Message) {}
 	}
 	q := &Queue{db: db, name: name, keys: newKeys(name), o: o}
 	q.index.init()
@@ -163,7 +171,8 @@ func (q *Queue) put(entries []*entry) {
 }
 
 // Receive implements queue.Queue. Groups that have messages ready take turns, one message each; within a group the
-// messages come about in the order in which they were sent or came back.
+// messages come about in the order in which they were sent or came back. A message that may have ended two processes comes
+// alone, before all others.
 func (q *Queue) Receive(ctx context.Context, limit int, wait time.Duration) ([]queue.Message, error) {
 	limit = max(limit, 1)
 	var timeout <-chan time.Time
@@ -214,7 +223,7 @@ func (q *Queue) take(limit int, wait bool) (taken, doomed []*entry, waiter chan 
 		q.index.waiters = append(q.index.waiters, waiter)
 		q.arm()
 	}
-	if q.index.ready > 0 {
+	if q.index.receivable() > 0 {
 		q.wake(1) // what is left is for whoever else is waiting
 	}
 	return taken, doomed, waiter

@@ -54,6 +54,14 @@ func (q *Queue) forget(entries []*entry) {
 		q.index.remove(e)
 		q.index.forget(e)
 	}
+	q.nextSuspect()
+}
+
+// nextSuspect tells a receiver that a suspect's turn may have come. The caller holds mu.
+func (q *Queue) nextSuspect() {
+	if q.index.suspects.ready > 0 {
+		q.wake(1)
+	}
 }
 
 // Release implements queue.Queue. Like a delay of Send, the delay survives a restart, though not a power cut right after.
@@ -78,6 +86,7 @@ func (q *Queue) Release(ctx context.Context, m queue.Message, delay time.Duratio
 		q.arm()
 		return fmt.Errorf("release message %s of queue %s: %w", m.ID, q.name, err)
 	}
+	e.suspect = false // its process lived to say that it failed
 	q.index.hide(e, at, false)
 	q.index.promote(q.o.Now())
 	q.wake(1)
@@ -123,13 +132,25 @@ func (q *Queue) bury(ctx context.Context, doomed []*entry) error {
 		q.giveBack(doomed)
 		return fmt.Errorf("move %d messages of queue %s to its dead-letter queue: %w", len(doomed), q.name, err)
 	}
+	dead := make([]queue.Message, len(doomed))
+	for n, e := range doomed {
+		dead[n] = e.message(nil, e.attempts)
+		dead[n].Handle = "" // it is not a delivery
+	}
+	q.drop(doomed)
+	q.o.OnDead(dead)
+	return nil
+}
+
+// drop takes what is dead now out of the index.
+func (q *Queue) drop(doomed []*entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, e := range doomed {
 		q.index.forget(e)
 		q.index.dead++
 	}
-	return nil
+	q.nextSuspect()
 }
 
 // settle brings the queue up to the present: what became visible, and what is dead.
@@ -137,9 +158,7 @@ func (q *Queue) settle(ctx context.Context) error {
 	q.mu.Lock()
 	q.index.promote(q.o.Now())
 	doomed := q.index.takeDoomed()
-	if q.index.ready > 0 {
-		q.wake(q.index.ready)
-	}
+	q.wake(q.index.receivable())
 	q.mu.Unlock()
 	return q.bury(ctx, doomed)
 }
@@ -307,6 +326,6 @@ func (q *Queue) ring() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.index.promote(q.o.Now())
-	q.wake(q.index.ready + len(q.index.doomed))
+	q.wake(q.index.receivable() + len(q.index.doomed))
 	q.arm()
 }
