@@ -5,11 +5,11 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/aikajana/aikajana/internal/app/aws"
-	"github.com/aikajana/aikajana/internal/app/aws/desk"
+	"github.com/aikajana/aikajana/internal/app/aws/httpapi"
 	"github.com/aikajana/aikajana/internal/awslambda"
 )
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.HTTP(desk.MustNew(s).Handler()))
+	lambda.Start(awslambda.HTTP(httpapi.MustNew(s)))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
@@ -73,9 +74,10 @@ type Deps struct {
 	Approximate bool
 	// Healthy says whether the store takes writes.
 	Healthy func(context.Context) error
-	Hub     *Hub
-	Log     *slog.Logger
-	Config  Config
+	// Live is what the socket tells.
+	Live   *live.Events
+	Log    *slog.Logger
+	Config Config
 }
 
 // Config are the settings of a deployment that the API needs.
@@ -104,8 +106,8 @@ func New(d Deps) (*API, error) {
 	switch {
 	case d.Store == nil, d.Auth == nil, d.Channels == nil, d.Secrets == nil, d.Blobs == nil, d.Pipeline == nil:
 		return nil, errors.New("start api: store, auth, channels, secrets, blobs and pipeline must be given")
-	case d.Healthy == nil, d.Hub == nil:
-		return nil, errors.New("start api: hub and health check must be given")
+	case d.Healthy == nil, d.Live == nil:
+		return nil, errors.New("start api: events and health check must be given")
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/timeline"
@@ -57,7 +58,7 @@ func (h handlers) workTeams(ctx context.Context, p *auth.Principal, q *store.Wor
 	if q.Agent != "" {
 		return nil, nil
 	}
-	teams, err := h.teamsOf(ctx, p)
+	teams, err := h.Live.TeamsOf(ctx, p)
 	if err != nil || team == nil {
 		return teams, err
 	}
@@ -198,7 +199,7 @@ func (h handlers) GetEntry(ctx context.Context, r GetEntryRequestObject) (GetEnt
 	if err != nil {
 		return nil, err
 	}
-	return GetEntry200JSONResponse{EntryJSONResponse(viewEntry(e))}, nil
+	return GetEntry200JSONResponse{EntryJSONResponse(live.Entry(e))}, nil
 }
 
 // Decide implements POST /api/v1/entries/{id}/decision.
@@ -223,7 +224,7 @@ func (h handlers) Decide(ctx context.Context, r DecideRequestObject) (DecideResp
 	if err != nil {
 		return nil, err
 	}
-	return Decide200JSONResponse{EntryJSONResponse(viewEntry(e))}, nil
+	return Decide200JSONResponse{EntryJSONResponse(live.Entry(e))}, nil
 }
 
 // newestIn is the customer's newest message in the case, nil when there is none.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/timeline"
@@ -134,7 +135,7 @@ func (h handlers) Timeline(ctx context.Context, r TimelineRequestObject) (Timeli
 		}
 		return nil, inQuery(err)
 	}
-	out := Timeline{Items: viewAll(entries, viewEntry), Next: hideCursor(next)}
+	out := Timeline{Items: viewAll(entries, live.Entry), Next: hideCursor(next)}
 	if n := len(entries); n > 0 {
 		out.Last = hideCursor(store.Place(entries[n-1]))
 	}
@@ -153,7 +154,7 @@ func (h handlers) ExportCustomer(ctx context.Context, r ExportCustomerRequestObj
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, viewAll(part, viewEntry)...)
+		entries = append(entries, viewAll(part, live.Entry)...)
 		if next == "" {
 			break
 		}
@@ -288,7 +289,7 @@ func mediaOf(e *timeline.Entry, number string) *msg.Media {
 	switch {
 	case err != nil:
 		return nil
-	case n == callRecording && e.Call != nil:
+	case n == live.CallRecording && e.Call != nil:
 		return e.Call.Recording
 	case e.Message == nil || n >= len(e.Message.Parts):
 		return nil

@@ -39,24 +39,6 @@ func (a *API) Document() (*openapi3.T, error) {
 	return doc.operations[0].route.Spec, nil
 }
 
-// RecheckSockets makes every socket look at its session now.
-func (h *Hub) RecheckSockets() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for l := range h.joined {
-		signal(l.check)
-	}
-}
-
-// Overflow makes every socket believe that the hub has dropped something.
-func (h *Hub) Overflow() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for l := range h.joined {
-		signal(l.behind)
-	}
-}
-
 var _ http.Handler = (*API)(nil)
 
 // CheckJSON is what is asked of every body before the document is.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
@@ -50,7 +51,7 @@ func (h handlers) Reply(ctx context.Context, r ReplyRequestObject) (ReplyRespons
 	if err != nil {
 		return nil, err
 	}
-	return Reply201JSONResponse{EntryMadeJSONResponse(viewEntry(e))}, nil
+	return Reply201JSONResponse{EntryMadeJSONResponse(live.Entry(e))}, nil
 }
 
 // address finds where the answer goes and holds it to what the channel can carry.
@@ -183,7 +184,7 @@ func (h handlers) Note(ctx context.Context, r NoteRequestObject) (NoteResponseOb
 	if err != nil {
 		return nil, err
 	}
-	return Note201JSONResponse{EntryMadeJSONResponse(viewEntry(e))}, nil
+	return Note201JSONResponse{EntryMadeJSONResponse(live.Entry(e))}, nil
 }
 
 // rememberFor is how long an Idempotency-Key holds.

@@ -28,6 +28,7 @@ import (
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/channel/all"
 	"github.com/aikajana/aikajana/internal/engine"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/queue"
@@ -47,7 +48,7 @@ type desk struct {
 	clock   *clock
 	store   *store.Store
 	auth    *auth.Service
-	hub     *api.Hub
+	hub     *live.Hub
 	api     *api.API
 	pipe    *pipeline.Pipeline
 	secrets *secrets
@@ -111,7 +112,7 @@ func setup(t *testing.T) *desk { return setupWith(t, api.Limits{}) }
 
 func setupWith(t *testing.T, limits api.Limits) *desk {
 	t.Helper()
-	d := &desk{t: t, clock: &clock{at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)}, secrets: newSecrets(), log: &syncBuffer{}, hub: api.NewHub()}
+	d := &desk{t: t, clock: &clock{at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)}, secrets: newSecrets(), log: &syncBuffer{}, hub: live.NewHub()}
 	log := slog.New(slog.NewTextHandler(d.log, nil))
 	now := func() msg.Time { return msg.TimeOf(d.clock.now()) }
 	db, err := engine.Open("store", engine.Options{FS: vfs.NewMem(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -146,11 +147,13 @@ func setupWith(t *testing.T, limits api.Limits) *desk {
 	must(t, err)
 	d.auth, err = auth.New(auth.Config{Table: d.table, Now: d.clock.now, Cost: auth.Cost{MemoryKiB: 64, Passes: 1, AtOnce: 2}, Audit: d.hub})
 	must(t, err)
+	events, err := live.New(live.Deps{Store: d.store, Auth: d.auth, Hub: d.hub, Log: log})
+	must(t, err)
 	d.api, err = api.New(api.Deps{
 		Store: d.store, Auth: d.auth, Channels: registry, Secrets: d.secrets, Blobs: d.blobs, Pipeline: routed{d.pipe}, Queues: d.queues,
 		CommonSettings: []channel.Setting{{Name: "api_base"}, {Name: "sender_name"}},
 		Ledgers:        []queue.Counter{d.queues["inbound"].(queue.Counter), d.queues["mail"].(queue.Counter)},
-		Healthy:        d.store.Heartbeat, Hub: d.hub, Log: log,
+		Healthy:        d.store.Heartbeat, Live: events, Log: log,
 		Config: api.Config{BaseURL: "https://desk.example", Limits: limits},
 	})
 	must(t, err)

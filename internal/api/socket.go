@@ -4,276 +4,50 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
-
-	"github.com/coder/websocket"
+	"net/url"
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
-	"github.com/aikajana/aikajana/internal/msg"
 )
 
-// Bounds of a socket.
-const (
-	maxFrame     = 4 << 10
-	badFrames    = 20
-	writeTimeout = 10 * time.Second
-	pingEvery    = 25 * time.Second
-	pongWithin   = 20 * time.Second
-)
-
-// Codes with which a socket closes, beside those of RFC 6455. After closeSlow, 1001 and an end without a code (a client that
-// takes nothing gets none) the client resumes from its last cursor; after closeEnded it signs in.
-const (
-	closeEnded websocket.StatusCode = 4401
-	closeSlow  websocket.StatusCode = 4408
-)
+// SocketTicket implements POST /api/v1/socket-ticket.
+func (h handlers) SocketTicket(ctx context.Context, _ SocketTicketRequestObject) (SocketTicketResponseObject, error) {
+	secret, expires, err := h.Auth.Ticket(ctx, callOf(ctx).principal)
+	if err != nil {
+		return nil, err
+	}
+	return SocketTicket201JSONResponse{
+		Ticket: secret, ExpiresAt: expires, Url: h.Config.SocketURL + "?ticket=" + url.QueryEscape(secret), Cursor: h.Live.Now(),
+	}, nil
+}
 
 // Socket serves GET /socket?ticket=…[&cursor=…].
 func (a *API) Socket() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secureHeaders(w.Header())
-		p, cursor, err := a.openSocket(r)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-			InsecureSkipVerify: true, // the origin was checked in openSocket, against the trusted ones too
-			CompressionMode:    websocket.CompressionDisabled,
-		})
-		if err != nil {
-			return // Accept has answered
-		}
-		conn.SetReadLimit(maxFrame)
-		s := &socket{api: a, conn: conn, principal: p, resume: make(chan string, 1)}
-		s.run(r.Context(), cursor)
-	})
+	return a.Live.Socket(a.openSocket, a.fail)
 }
 
-// openSocket says who opens a socket. The ticket is used up whatever happens next, and is never logged.
-func (a *API) openSocket(r *http.Request) (auth.Principal, *Cursor, error) {
+// openSocket says who opens a socket, and the cursor that they resume from. The ticket is used up whatever happens next, and
+// is never logged.
+func (a *API) openSocket(r *http.Request) (p auth.Principal, cursor string, err error) {
 	if r.Method != http.MethodGet {
-		return auth.Principal{}, nil, &fault.Error{Kind: fault.Invalid, Code: "method", Err: errors.New("a socket is opened by GET")}
+		return p, "", &fault.Error{Kind: fault.Invalid, Code: "method", Err: errors.New("a socket is opened by GET")}
 	}
 	if err := a.Auth.SameOriginSocket(r); err != nil {
-		return auth.Principal{}, nil, err
+		return p, "", err
 	}
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
-		return auth.Principal{}, nil, fault.Field("query", "it is not a valid query string")
+		return p, "", fault.Field("query", "it is not a valid query string")
 	}
-	p, err := a.Auth.Redeem(r.Context(), query.Get("ticket"))
+	p, err = a.Auth.Redeem(r.Context(), query.Get("ticket"))
 	if err != nil {
 		if !a.clients.allow(a.Auth.Client(r)) {
-			return p, nil, tooMany()
+			return p, "", tooMany()
 		}
-		return p, nil, err
+		return p, "", err
 	}
 	if !p.May(auth.ReadCases) {
-		return p, nil, notAllowed(auth.ReadCases)
+		return p, "", notAllowed(auth.ReadCases)
 	}
-	return p, opt(query.Get("cursor")), nil
-}
-
-// socket is one connection of the local binary.
-type socket struct {
-	api       *API
-	conn      *websocket.Conn
-	principal auth.Principal
-	// last is when the newest message sent was written: where to read on when the hub has dropped some.
-	last msg.Time
-	// resume carries a cursor that the client named while the socket was open.
-	resume chan string
-}
-
-var (
-	errEnded = errors.New("the session has ended")
-	errSlow  = errors.New("too slow")
-)
-
-// run sends what happens until the session, the client or the process ends, and closes.
-func (s *socket) run(ctx context.Context, cursor *Cursor) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	err := s.serve(ctx, stop, cursor)
-	code, reason := s.closing(ctx, err)
-	_ = s.conn.Close(code, reason) // before stop, which cuts the connection; the other side may have gone
-}
-
-func (s *socket) serve(ctx context.Context, stop context.CancelCauseFunc, cursor *Cursor) error {
-	l := s.api.Hub.join(s.principal.ID)
-	defer s.api.Hub.leave(l)
-	s.last = s.api.Store.Now()
-	// The hub listens before the table is read, so nothing falls between the two.
-	if cursor != nil {
-		if err := s.api.Resume(ctx, &s.principal, *cursor, s.send); err != nil {
-			return err
-		}
-	}
-	go func() { stop(s.listen(ctx)) }()
-	go func() { stop(s.ping(ctx)) }()
-	return s.forward(ctx, l)
-}
-
-// forward sends what the hub says.
-func (s *socket) forward(ctx context.Context, l *listener) error {
-	recheck := time.NewTicker(recheckEvery)
-	defer recheck.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-l.gone:
-			return errGone
-		case <-l.more:
-			if err := s.deliverAll(ctx, l); err != nil {
-				return err
-			}
-		case <-l.behind:
-			if err := s.api.since(ctx, &s.principal, s.last, s.send); err != nil {
-				return err
-			}
-			s.last = s.api.Store.Now()
-		case cursor := <-s.resume:
-			if err := s.api.Resume(ctx, &s.principal, cursor, s.send); err != nil {
-				return err
-			}
-		case <-l.check:
-			if err := s.check(ctx); err != nil {
-				return err
-			}
-		case <-recheck.C:
-			if err := s.check(ctx); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-var errGone = errors.New("the server is going away")
-
-// deliverAll sends what waits. However much that is, a session that ends meanwhile ends it.
-func (s *socket) deliverAll(ctx context.Context, l *listener) error {
-	for _, p := range l.take() {
-		select {
-		case <-l.check:
-			if err := s.check(ctx); err != nil {
-				return err
-			}
-		default:
-		}
-		if err := s.deliver(ctx, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *socket) deliver(ctx context.Context, p *pushed) error {
-	p.once.Do(func() { p.m, p.err = s.api.message(context.WithoutCancel(ctx), p.n) })
-	if p.err != nil {
-		return p.err
-	}
-	if p.m == nil || !p.m.seenBy(&s.principal) {
-		return nil
-	}
-	if err := s.send(ctx, p.m.body); err != nil {
-		return err
-	}
-	s.last = max(s.last, p.n.At)
-	return nil
-}
-
-// check renews the principal. An outage of the table ends nothing: the next check decides.
-func (s *socket) check(ctx context.Context) error {
-	p, err := s.api.Auth.Check(ctx, s.principal.Credential)
-	if fault.Code(err) == auth.CodeUnauthenticated {
-		return errEnded
-	}
-	if err == nil {
-		s.principal = p
-	}
-	return nil
-}
-
-func (s *socket) send(ctx context.Context, body []byte) error {
-	within, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	err := s.conn.Write(within, websocket.MessageText, body)
-	if err != nil && errors.Is(within.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
-		return errSlow
-	}
-	return err
-}
-
-// listen reads what the client says: hardly anything (see Gateway). It is also what sees pongs and the end.
-func (s *socket) listen(ctx context.Context) error {
-	for bad := 0; ; {
-		kind, frame, err := s.conn.Read(ctx)
-		if err != nil {
-			return err
-		}
-		if kind != websocket.MessageText {
-			frame = nil
-		}
-		if cursor, ok := resumes(frame); ok {
-			select {
-			case s.resume <- cursor:
-				continue
-			default: // one is waiting already: this client babbles
-			}
-		}
-		answer := s.api.Answer(frame)
-		if bad++; bad > badFrames {
-			return errChatty
-		}
-		if err := s.send(ctx, answer); err != nil {
-			return err
-		}
-		if len(frame) > 0 && string(answer) == `{"type":"pong"}` {
-			bad = max(0, bad-1)
-		}
-	}
-}
-
-var errChatty = errors.New("too many frames that say nothing")
-
-func (s *socket) ping(ctx context.Context) error {
-	every := time.NewTicker(pingEvery)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-every.C:
-			within, cancel := context.WithTimeout(ctx, pongWithin)
-			err := s.conn.Ping(within)
-			cancel()
-			if err != nil {
-				return errSlow
-			}
-		}
-	}
-}
-
-func (s *socket) closing(ctx context.Context, err error) (websocket.StatusCode, string) {
-	switch {
-	case errors.Is(err, errEnded):
-		return closeEnded, "the session has ended: sign in"
-	case errors.Is(err, errSlow):
-		return closeSlow, "too slow: resume from your last cursor"
-	case errors.Is(err, errGone):
-		return websocket.StatusGoingAway, "resume from your last cursor"
-	case errors.Is(err, errChatty):
-		return websocket.StatusPolicyViolation, "too many frames that say nothing"
-	case websocket.CloseStatus(err) != -1, ctx.Err() != nil:
-		return websocket.StatusNormalClosure, ""
-	case fault.Of(err) == fault.Invalid:
-		return websocket.StatusPolicyViolation, "the cursor is none"
-	case fault.Of(err) != fault.Internal:
-		return websocket.StatusTryAgainLater, "resume from your last cursor"
-	}
-	s.api.Log.WarnContext(context.WithoutCancel(ctx), "socket failed", "principal", s.principal.ID, "err", err)
-	return websocket.StatusInternalError, "resume from your last cursor"
+	return p, query.Get("cursor"), nil
 }

@@ -1,13 +1,13 @@
 package api
 
 import (
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/timeline"
@@ -52,18 +52,18 @@ func hideCursor(place string) *Cursor {
 	if place == "" {
 		return nil
 	}
-	return opt(base64.RawURLEncoding.EncodeToString([]byte(place)))
+	return opt(live.Cursor(place))
 }
 
 func showCursor(field string, c *Cursor) (string, error) {
 	if c == nil {
 		return "", nil
 	}
-	place, err := base64.RawURLEncoding.Strict().DecodeString(*c)
-	if err != nil || len(place) == 0 {
+	place, ok := live.Place(*c)
+	if !ok {
 		return "", fault.Field("query."+field, "it is not a place in this list; use what an earlier page returned")
 	}
-	return string(place), nil
+	return place, nil
 }
 
 // inQuery names a field of the store's as the caller wrote it.
@@ -116,61 +116,6 @@ func revisionOf(ifMatch *IfMatch) (int64, bool) {
 		return 0, false
 	}
 	return n, true
-}
-
-// viewEntry is an entry without what must not leave the server: the raw input, where files lie, the provider's own links to
-// them (which may hold a credential), the reply token, and what only its adapter reads.
-func viewEntry(e *timeline.Entry) timeline.Entry {
-	v := *e
-	v.Raw, v.RawBlob, v.Envelope, v.Native, v.Applied, v.Seen = nil, "", "", nil, 0, 0
-	if v.Message != nil {
-		m := viewMessage(v.Message, v.Entry)
-		v.Message = &m
-	}
-	if v.Call != nil && v.Call.Recording != nil {
-		call := *v.Call
-		call.Recording = viewMedia(call.Recording, v.Entry, callRecording)
-		v.Call = &call
-	}
-	if len(v.Edits) > 0 {
-		v.Edits = slices.Clone(v.Edits)
-		for n := range v.Edits {
-			v.Edits[n].Message = viewMessage(&v.Edits[n].Message, "")
-		}
-	}
-	if !v.Removed.IsZero() && v.Delivery == nil && v.Message != nil {
-		v.Message = &msg.Message{} // the sender took it back; the entry stays to show that
-		v.Edits = nil
-	}
-	return v
-}
-
-// callRecording is the number of the "part" that is a call's recording.
-const callRecording = 9999
-
-func viewMessage(m *msg.Message, entry string) msg.Message {
-	v := *m
-	v.ReplyToken = ""
-	v.Parts = slices.Clone(m.Parts)
-	for n := range v.Parts {
-		if v.Parts[n].Media != nil {
-			v.Parts[n].Media = viewMedia(v.Parts[n].Media, entry, n)
-		}
-	}
-	return v
-}
-
-func viewMedia(m *msg.Media, entry string, part int) *msg.Media {
-	v := *m
-	v.URL, v.Key, v.Thumbnail = "", "", ""
-	if entry == "" || m.Key == "" {
-		return &v
-	}
-	v.URL = fmt.Sprintf("/api/v1/media/%s.%d", entry, part)
-	if m.Thumbnail != "" {
-		v.Thumbnail = v.URL + "?size=thumbnail"
-	}
-	return &v
 }
 
 // viewCustomer is the customer with what belongs to the whole person.

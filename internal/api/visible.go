@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -94,39 +93,9 @@ func (a *API) personOf(ctx context.Context, p *auth.Principal, customer string) 
 	return person, cases, nil
 }
 
-// teams are all teams that there are: those of accounts, of users, the desk's own, and none.
-func (a *API) teams(ctx context.Context) ([]string, error) {
-	all := map[string]bool{"": true, a.Config.Team: true}
-	accounts, err := a.Store.Accounts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, account := range accounts {
-		all[account.Team] = true
-	}
-	users, err := a.Auth.Users(ctx, "", 0)
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range users {
-		for _, team := range u.Teams {
-			all[team] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all)), nil
-}
-
-// teamsOf are the teams whose cases the principal sees.
-func (a *API) teamsOf(ctx context.Context, p *auth.Principal) ([]string, error) {
-	if p.Has(auth.Administrator) {
-		return a.teams(ctx)
-	}
-	return append([]string{""}, p.Teams...), nil
-}
-
 // knownTeam refuses a team that nobody is in and no account belongs to: a case given to it would be seen by nobody.
 func (a *API) knownTeam(ctx context.Context, field, team string) error {
-	all, err := a.teams(ctx)
+	all, err := a.Live.Teams(ctx)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/aikajana/aikajana/internal/app"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/check"
 	"github.com/aikajana/aikajana/internal/queue"
@@ -126,11 +126,11 @@ func (d *desk) connect() {
 	if err := d.System.Declare(ctx, c, d.System.Secrets, app.SystemLookup()); err != nil {
 		d.t.Fatal(err)
 	}
-	people, err := staff.NewAuth(d.System.App, staff.Options{BaseURL: d.BaseURL, Log: d.System.Log})
+	staff, err := people.New(d.System.App, people.Options{BaseURL: d.BaseURL, Log: d.System.Log})
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if _, err := people.Bootstrap(ctx, "a password of some length", d.token); err != nil {
+	if _, err := staff.Auth.Bootstrap(ctx, "a password of some length", d.token); err != nil {
 		d.t.Fatal(err)
 	}
 }

@@ -27,7 +27,6 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app"
 	awsapp "github.com/aikajana/aikajana/internal/app/aws"
 	"github.com/aikajana/aikajana/internal/app/public"
@@ -133,7 +132,7 @@ func (w *amazon) people() error {
 		return err
 	}
 	w.staff, err = staff.New(w.system.App, staff.Options{
-		Secrets: w.system.Secrets, Blobs: w.system.Blobs, Queues: w.system.Queues, Hub: api.NewHub(), BaseURL: BaseURL, Log: w.stage.Log, Approximate: true, Cost: cheap,
+		Secrets: w.system.Secrets, Blobs: w.system.Blobs, Queues: w.system.Queues, BaseURL: BaseURL, Log: w.stage.Log, Approximate: true, Cost: cheap,
 	})
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app"
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
@@ -19,6 +18,7 @@ import (
 	"github.com/aikajana/aikajana/internal/check"
 	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/guard"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/queue"
 	queuelocal "github.com/aikajana/aikajana/internal/queue/local"
@@ -88,7 +88,7 @@ func (w *local) open(ctx context.Context) error {
 		return err
 	}
 	g := guard.New(guard.Options{AllowPrivate: true})
-	hub := api.NewHub()
+	hub := live.NewHub()
 	w.app, err = app.New(app.Deps{
 		Table: troubledTable{w.table, s.Faults}, Blobs: troubledBlobs{w.blobs, s.Faults}, Secrets: w.secrets, Inbound: queues["inbound"], Mails: queues["mail"],
 		Media: queues["media"], Wake: queues["wake"], HTTP: g.Client(), Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.Mailer, Push: hub,

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/app"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/localaws"
 )
@@ -105,12 +105,12 @@ func furnish(ctx context.Context, s *localaws.Stack, graph string) (token string
 	if err := s.System.Declare(ctx, c, s.System.Secrets, app.SystemLookup()); err != nil {
 		return "", err
 	}
-	people, err := staff.NewAuth(s.System.App, staff.Options{BaseURL: s.BaseURL, Log: s.System.Log})
+	staff, err := people.New(s.System.App, people.Options{BaseURL: s.BaseURL, Log: s.System.Log})
 	if err != nil {
 		return "", err
 	}
 	token = "local-aws-" + s.System.Store.NewID()
-	_, err = people.Bootstrap(ctx, "local-aws", token)
+	_, err = staff.Auth.Bootstrap(ctx, "local-aws", token)
 	return token, err
 }
 

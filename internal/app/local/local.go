@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app"
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
@@ -24,6 +23,7 @@ import (
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/guard"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/notify"
 	"github.com/aikajana/aikajana/internal/pipeline"
@@ -76,7 +76,7 @@ type Server struct {
 	app     *app.App
 	staff   *staff.Staff
 	pages   http.Handler
-	hub     *api.Hub
+	hub     *live.Hub
 	demo    *demo
 	setup   string // secret of the one-time set-up link, when nobody can sign in yet
 	db      *engine.DB
@@ -196,7 +196,7 @@ func (s *Server) build(key []byte) error {
 	}
 	s.kept = &keptBlobs{Store: s.blobs}
 	g := guard.New(guard.Options{AllowPrivate: s.o.AllowPrivate})
-	s.hub = api.NewHub()
+	s.hub = live.NewHub()
 	s.demo = newDemo("http://"+s.http.Addr().String()+"/hooks/whatsapp/"+demoAccount, func() time.Time { return s.o.Now().Time() })
 	outside := g.Client()
 	outside.Transport = demoTransport{s.demo, outside.Transport}

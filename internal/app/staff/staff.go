@@ -1,19 +1,18 @@
-// Package staff lets the people of the desk at an app: who they are (auth) and what they can ask for (api). It is apart from
-// package app because most Lambdas serve nobody and must not link the API.
+// Package staff lets the people of the desk at an app: package people with what they can ask for (api). It is apart from
+// packages app and people because most Lambdas serve nobody and must not link the API.
 package staff
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
-	"time"
 
 	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/blob"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
@@ -25,7 +24,8 @@ type Options struct {
 	Secrets secret.Store
 	Blobs   blob.Store
 	Queues  map[string]queue.Queue
-	Hub     *api.Hub
+	// Hub holds the sockets of this process; nil where there are none.
+	Hub     *live.Hub
 	BaseURL string
 	// SocketURL is where sockets are opened, when it is not below BaseURL.
 	SocketURL string
@@ -41,27 +41,15 @@ type Options struct {
 
 // Staff is the part of the program that people sign in to.
 type Staff struct {
-	Auth *auth.Service
-	API  *api.API
+	*people.People
+	API *api.API
 }
 
-// NewAuth says who is asking, for whoever needs that alone (sockets, notifications).
-func NewAuth(a *app.App, o Options) (*auth.Service, error) {
-	base, err := url.Parse(o.BaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("base URL %q: %w", o.BaseURL, err)
-	}
-	c := auth.Config{
-		Table: a.Store.Table(), Now: func() time.Time { return a.Store.Now().Time() }, Rand: o.Rand, BaseURL: base, Cost: o.Cost, Audit: audit{o.Hub, o.Log},
-	}
-	return auth.New(c)
-}
-
-// New puts auth and API over an app.
+// New puts people and API over an app.
 func New(a *app.App, o Options) (*Staff, error) {
-	people, err := NewAuth(a, o)
+	who, err := people.New(a, people.Options{Hub: o.Hub, BaseURL: o.BaseURL, Team: o.Team, Rand: o.Rand, Log: o.Log, Cost: o.Cost})
 	if err != nil {
-		return nil, fmt.Errorf("start auth: %w", err)
+		return nil, err
 	}
 	var ledgers []queue.Counter
 	for _, name := range []string{"inbound", "mail"} {
@@ -70,14 +58,14 @@ func New(a *app.App, o Options) (*Staff, error) {
 		}
 	}
 	doors, err := api.New(api.Deps{
-		Store: a.Store, Auth: people, Channels: a.Channels, CommonSettings: app.CommonSettings(), Secrets: o.Secrets, Blobs: o.Blobs,
-		Pipeline: path{a.Pipeline}, Queues: o.Queues, Ledgers: ledgers, Approximate: o.Approximate, Healthy: a.Store.Heartbeat, Hub: o.Hub, Log: o.Log,
+		Store: a.Store, Auth: who.Auth, Channels: a.Channels, CommonSettings: app.CommonSettings(), Secrets: o.Secrets, Blobs: o.Blobs,
+		Pipeline: path{a.Pipeline}, Queues: o.Queues, Ledgers: ledgers, Approximate: o.Approximate, Healthy: a.Store.Heartbeat, Live: who.Live, Log: o.Log,
 		Config: api.Config{BaseURL: o.BaseURL, SocketURL: o.SocketURL, Team: o.Team, Limits: o.Limits},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Staff{people, doors}, nil
+	return &Staff{who, doors}, nil
 }
 
 // path is the pipeline as the API asks for it.
@@ -90,18 +78,3 @@ func (p path) Route(ctx context.Context, c *timeline.Case, last *timeline.Entry,
 	}
 	return &api.Route{Channel: way.Channel, Account: way.Account, To: way.To, MessageID: way.MessageID, Info: way.Info}, nil
 }
-
-// audit writes security events to the log and closes the sockets of sessions that ended.
-type audit struct {
-	hub *api.Hub
-	log *slog.Logger
-}
-
-func (a audit) Audit(ctx context.Context, e auth.Event) {
-	a.log.InfoContext(ctx, "audit", "kind", e.Kind, "actor", e.Actor, "subject", e.Subject, "session", e.Session, "client", e.Client)
-	if a.hub != nil {
-		a.hub.Audit(ctx, e)
-	}
-}
-
-var _ pipeline.Push = (*api.Hub)(nil)

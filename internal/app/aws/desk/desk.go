@@ -1,35 +1,30 @@
-// Package desk is the part of the AWS shape that staff meet: the HTTP API, and the sockets at API Gateway. It is apart from
-// package aws because most Lambdas serve nobody and must not link the API.
+// Package desk tells staff on AWS what happens: through their sockets, whose connections API Gateway holds, and by mail. It is
+// apart from package aws because most Lambdas tell nobody, and from package httpapi because the two that do serve no API.
 package desk
 
 import (
 	"crypto/rand"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 
-	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app/aws"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/notify"
 	"github.com/aikajana/aikajana/internal/pipeline"
 )
 
-// Desk is the API and the sockets of a System.
+// Desk is the sockets of a System, and the people at them.
 type Desk struct {
-	*staff.Staff
+	*people.People
 	*Sockets
 	system *aws.System
 }
 
-// New lets staff at a system. gateway speaks for the WebSocket API; nil where no socket is ever told anything.
+// New finds the people of a system. gateway speaks for the WebSocket API; nil where no socket is ever told anything.
 func New(s *aws.System, gateway Gateway) (*Desk, error) {
-	people, err := staff.New(s.App, staff.Options{
-		Secrets: s.Secrets, Blobs: s.Blobs, Queues: s.Queues, Hub: api.NewHub(), BaseURL: s.Env.BaseURL, Team: s.Env.Team, Rand: rand.Reader,
-		Log: s.Log, Approximate: true, SocketURL: s.Env.SocketURL,
-	})
+	who, err := people.New(s.App, people.Options{BaseURL: s.Env.BaseURL, Team: s.Env.Team, Rand: rand.Reader, Log: s.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +32,7 @@ func New(s *aws.System, gateway Gateway) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start: base URL %q: %w", s.Env.BaseURL, err)
 	}
-	return &Desk{people, newSockets(people, s, base.Host, gateway), s}, nil
+	return &Desk{who, newSockets(who, s, base.Host, gateway), s}, nil
 }
 
 // MustNew is New for the main of a Lambda: what is missing ends the process with a line that says so. The gateway is the one
@@ -65,6 +60,3 @@ func (d *Desk) Tell() *pipeline.Pipeline {
 	})
 	return p
 }
-
-// Handler serves the HTTP API.
-func (d *Desk) Handler() http.Handler { return d.API }

@@ -15,9 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
 
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
@@ -37,8 +38,6 @@ const (
 	maxMessage     = 128 << 10
 	// opening is how long a connection may answer 410 because its $connect has not been answered yet.
 	opening = 30 * time.Second
-	// recheck is how long it is believed that a session still lives, like on the local binary.
-	recheck = 15 * time.Second
 	// postWithin bounds one message; atOnce how many are on their way.
 	postWithin = 3 * time.Second
 	atOnce     = 16
@@ -60,7 +59,7 @@ type connection struct {
 // Sockets is the staff socket on API Gateway: connections are items of the table, and what they are told is authorised event
 // by event, against a session that is looked at again every 15 seconds. It is safe for concurrent use.
 type Sockets struct {
-	staff   *staff.Staff
+	people  *people.People
 	store   *store.Store
 	gateway Gateway
 	host    string
@@ -75,18 +74,18 @@ type checked struct {
 	at        msg.Time
 }
 
-func newSockets(people *staff.Staff, s *appaws.System, host string, gateway Gateway) *Sockets {
-	return &Sockets{staff: people, store: s.Store, gateway: gateway, host: host, log: s.Log, known: map[auth.Credential]checked{}}
+func newSockets(who *people.People, s *appaws.System, host string, gateway Gateway) *Sockets {
+	return &Sockets{people: who, store: s.Store, gateway: gateway, host: host, log: s.Log, known: map[auth.Credential]checked{}}
 }
 
 // Connect takes a ticket and remembers the connection. The ticket is used up whatever happens next.
 func (s *Sockets) Connect(ctx context.Context, id string, r *http.Request) int {
 	r.Host = s.host // the page that opens the socket lies under the HTTP API's name, not under the WebSocket API's
-	if err := s.staff.Auth.SameOriginSocket(r); err != nil {
+	if err := s.people.Auth.SameOriginSocket(r); err != nil {
 		return http.StatusForbidden
 	}
 	query := r.URL.Query()
-	p, err := s.staff.Auth.Redeem(ctx, query.Get("ticket"))
+	p, err := s.people.Auth.Redeem(ctx, query.Get("ticket"))
 	if err == nil && !p.May(auth.ReadCases) {
 		return http.StatusForbidden
 	}
@@ -131,14 +130,10 @@ func (s *Sockets) Message(ctx context.Context, id string, frame []byte) error {
 		return fmt.Errorf("answer socket %s: %w", id, err)
 	}
 	send := func(ctx context.Context, body []byte) error { return s.post(ctx, c, body) }
-	var said struct {
-		Type   string `json:"type"`
-		Cursor string `json:"cursor"`
+	if cursor, ok := live.Resumes(frame); ok {
+		return s.resume(ctx, c, p, cursor, send)
 	}
-	if json.Unmarshal(frame, &said) == nil && said.Type == "resume" && said.Cursor != "" {
-		return s.resume(ctx, c, p, said.Cursor, send)
-	}
-	if err := send(ctx, s.staff.API.Answer(frame)); err != nil || c.Cursor == "" {
+	if err := send(ctx, live.Answer(frame)); err != nil || c.Cursor == "" {
 		return unlessGone(err)
 	}
 	if err := s.resume(ctx, c, p, c.Cursor, send); err != nil {
@@ -149,7 +144,7 @@ func (s *Sockets) Message(ctx context.Context, id string, frame []byte) error {
 }
 
 func (s *Sockets) resume(ctx context.Context, c *connection, p *auth.Principal, cursor string, send func(context.Context, []byte) error) error {
-	err := s.staff.API.Resume(ctx, p, cursor, send)
+	err := s.people.Live.Resume(ctx, p, cursor, send)
 	if err != nil && fault.Of(err) == fault.Invalid {
 		return s.hangUp(ctx, c.ID) // as the local socket does: the cursor is none
 	}
@@ -195,32 +190,18 @@ func (s *Sockets) Push(ctx context.Context, told []*store.Notification) {
 	wait.Wait()
 }
 
-// event is one notification ready to be sent, with what decides who may see it.
-type event struct {
-	body        []byte
-	team, agent string
-}
-
-// prepare makes what is sent, once for all connections. Who may see it is read after the content, so that a case that was
-// given away in between is not shown to its former team.
-func (s *Sockets) prepare(ctx context.Context, told []*store.Notification) []event {
-	anybody := auth.Principal{Kind: auth.KindUser, Roles: []auth.Role{auth.Administrator}}
-	var ready []event
+// prepare makes what is sent, once for all connections.
+func (s *Sockets) prepare(ctx context.Context, told []*store.Notification) []*live.Message {
+	var ready []*live.Message
 	for _, n := range told {
-		body, err := s.staff.API.Event(ctx, &anybody, n)
-		if err == nil && body == nil {
-			continue // erased
-		}
-		if err == nil {
-			c, caseErr := s.store.Case(ctx, n.Case)
-			if caseErr == nil {
-				ready = append(ready, event{fit(body), c.Team, c.Agent})
-				continue
-			}
-			err = caseErr
-		}
-		if fault.Of(err) != fault.Missing {
+		m, err := s.people.Live.Message(ctx, n)
+		if err != nil {
 			s.log.WarnContext(ctx, "sockets not told", "case", n.Case, "err", err)
+			continue
+		}
+		if m != nil { // it would be when the case was erased
+			m.Body = fit(m.Body)
+			ready = append(ready, m)
 		}
 	}
 	return ready
@@ -243,7 +224,7 @@ func fit(body []byte) []byte {
 	return short
 }
 
-func (s *Sockets) tell(ctx context.Context, c *connection, ready []event) error {
+func (s *Sockets) tell(ctx context.Context, c *connection, ready []*live.Message) error {
 	p, err := s.principal(ctx, c)
 	if fault.Code(err) == auth.CodeUnauthenticated {
 		return s.hangUp(ctx, c.ID)
@@ -251,11 +232,11 @@ func (s *Sockets) tell(ctx context.Context, c *connection, ready []event) error 
 	if err != nil {
 		return err
 	}
-	for _, e := range ready {
-		if !p.May(auth.ReadCases) || !p.Sees(e.team, e.agent) {
+	for _, m := range ready {
+		if !m.SeenBy(p) {
 			continue
 		}
-		if err := s.post(ctx, c, e.body); err != nil {
+		if err := s.post(ctx, c, m.Body); err != nil {
 			return unlessGone(err)
 		}
 	}
@@ -299,10 +280,10 @@ func (s *Sockets) principal(ctx context.Context, c *connection) (*auth.Principal
 	s.mu.Lock()
 	have, ok := s.known[c.Credential]
 	s.mu.Unlock()
-	if ok && now.Sub(have.at) < recheck {
+	if ok && now.Sub(have.at) < live.RecheckEvery {
 		return &have.principal, nil
 	}
-	p, err := s.staff.Auth.Check(ctx, c.Credential)
+	p, err := s.people.Auth.Check(ctx, c.Credential)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

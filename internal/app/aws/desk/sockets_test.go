@@ -19,14 +19,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/aikajana/aikajana/internal/api"
 	"github.com/aikajana/aikajana/internal/app"
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/blob/dir"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/engine"
+	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/queue/local"
@@ -77,7 +77,7 @@ type bench struct {
 	*Sockets
 	t       *testing.T
 	app     *app.App
-	people  *staff.Staff
+	people  *people.People
 	gateway *strict
 	feed    table.Feed
 	mu      sync.Mutex
@@ -130,8 +130,8 @@ func setup(t *testing.T) *bench {
 		Table: tab, Blobs: blobs, Secrets: secrets, Inbound: queues["inbound"], Mails: queues["mail"], Media: queues["media"], Wake: queues["wake"],
 		HTTP: http.DefaultClient, Key: key, Now: b.now, Rand: &counter{}, Log: log,
 	}))(t)
-	b.people = must(staff.New(b.app, staff.Options{
-		Secrets: secrets, Blobs: blobs, Queues: queues, Hub: api.NewHub(), BaseURL: "https://desk.example", Log: log,
+	b.people = must(people.New(b.app, people.Options{
+		BaseURL: "https://desk.example", Log: log,
 		Cost: auth.Cost{MemoryKiB: 64, Passes: 1, AtOnce: 2},
 	}))(t)
 	b.Sockets = newSockets(b.people, &appaws.System{App: b.app, Log: log}, "desk.example", b.gateway)
@@ -348,7 +348,7 @@ func TestEndedSessionClosesItsSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := len(b.gateway.heard("c"))
-	b.pass(recheck)
+	b.pass(live.RecheckEvery)
 	b.write("after")
 	if heard := b.gateway.heard("c"); heard != nil {
 		t.Errorf("the socket is open and heard %q", heard[min(before, len(heard)):])

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/app/public"
-	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/pages"
@@ -17,7 +17,7 @@ import (
 
 // New makes the pages of a system.
 func New(s *aws.System) (http.Handler, error) {
-	people, err := staff.NewAuth(s.App, staff.Options{BaseURL: s.Env.BaseURL, Log: s.Log})
+	who, err := people.New(s.App, people.Options{BaseURL: s.Env.BaseURL, Log: s.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func New(s *aws.System) (http.Handler, error) {
 		return nil, err
 	}
 	return public.New(s.App, public.Options{
-		Key: s.Key, BaseURL: s.Env.BaseURL, Location: zone, Log: s.Log, NewID: s.Store.NewID, Setup: &firstStart{people},
+		Key: s.Key, BaseURL: s.Env.BaseURL, Location: zone, Log: s.Log, NewID: s.Store.NewID, Setup: &firstStart{who.Auth},
 	})
 }
 

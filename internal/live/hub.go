@@ -1,4 +1,4 @@
-package api
+package live
 
 import (
 	"context"
@@ -65,7 +65,7 @@ func (l *listener) take() []*pushed {
 type pushed struct {
 	n    *store.Notification
 	once sync.Once
-	m    *message
+	m    *Message
 	err  error
 }
 
