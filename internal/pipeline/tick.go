@@ -34,6 +34,8 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 			}
 		case d.Case != "":
 			_, err = p.Store.Ring(ctx, d.Case)
+		case d.Merge != "":
+			err = p.Store.Refile(ctx, d.Merge)
 		case d.Waiting != nil:
 			_, err = p.Store.Orphans(ctx, *d.Waiting)
 		}

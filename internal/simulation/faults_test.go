@@ -49,6 +49,8 @@ type plan struct {
 	// first says of a call whether no effect was before it in its process: else a crash before it is the one after that.
 	first []bool
 	begun bool
+	// rival says of a call whether somebody else was about to act.
+	rival []bool
 	// chance, when set, decides by rand for the calls below until.
 	chance  float64
 	until   int
@@ -69,6 +71,7 @@ func (p *plan) call(w *world, what string, f func() error) error {
 	n := p.calls
 	p.calls++
 	p.log, p.first = append(p.log, what), append(p.first, !p.begun)
+	p.rival = append(p.rival, w.rival != nil)
 	p.begun = p.begun || !reads(what)
 	k := p.at[n]
 	if p.chance > 0 && n < p.until && w.rand.Float64() < p.chance {
@@ -123,8 +126,10 @@ func possible(what string, k kind) bool {
 		return true
 	case lost:
 		return what == "table.Write" || what == "provider.Send" || strings.HasPrefix(what, "queue.") || what == "blob.Put" || what == "blob.Delete"
-	case lostBefore, overtaken:
+	case lostBefore:
 		return what == "table.Write"
+	case overtaken:
+		return what == "table.Write" || what == "table.Get"
 	case stale:
 		return what == "table.Query(index)"
 	}
@@ -135,11 +140,24 @@ func reads(what string) bool {
 	return what == "table.Get" || strings.HasPrefix(what, "table.Query") || what == "blob.Get"
 }
 
-// overtake has a second process do everything that there is to do, as if each message had been delivered twice.
+// overtake has a second process do everything that there is to do, as if each message had been delivered twice, or what
+// somebody else is about to do at this time.
 func (w *world) overtake() {
+	if w.rival != nil {
+		w.rivals()
+		return
+	}
 	if again := w.inHand; again != nil {
 		w.inHand = nil // once is enough
 		again(w.other)
+	}
+}
+
+// rivals does what a rival is about to do, if it is not done yet.
+func (w *world) rivals() {
+	if rival := w.rival; rival != nil {
+		w.rival = nil
+		rival(w.other)
 	}
 }
 

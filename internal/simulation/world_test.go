@@ -60,6 +60,8 @@ type world struct {
 	problems []string
 	// inHand repeats what is being worked on with another process, as a second delivery would.
 	inHand func(*pipeline.Pipeline)
+	// rival is what somebody else does while the desk is at work: see overtake.
+	rival func(*pipeline.Pipeline)
 	// dead says that the running process has ended: whatever of it still runs gets no further than its next call.
 	dead bool
 	// calling is held during a call, counting by whoever makes IDs: some handlers work side by side.

@@ -11,11 +11,12 @@ import (
 
 func isPassing(err error) bool { return errors.Is(err, table.ErrBusy) || errors.Is(err, table.ErrLost) }
 
-// DueItem is something that has to be looked at: exactly one of the three is set.
+// DueItem is something that has to be looked at: an answer, a case, a merge that is not yet taken back whole, or what waits for
+// its message. Exactly one of the four is set.
 type DueItem struct {
-	Entry, Case string
-	Waiting     *table.Key
-	At          msg.Time
+	Entry, Case, Merge string
+	Waiting            *table.Key
+	At                 msg.Time
 }
 
 // DueBefore lists what was to be looked at before t, up to limit for each shard of the index. The index may lag: whoever
@@ -35,6 +36,8 @@ func (s *Store) DueBefore(ctx context.Context, t msg.Time, limit int) ([]DueItem
 				d.Entry = k.PK[2:] + "-e" + base36(keyTime(k.SK[2:17])) + k.SK[18:]
 			case len(k.SK) > 2 && k.SK[:2] == "K#":
 				d.Case = k.PK[2:] + "-" + k.SK[2:]
+			case len(k.PK) > 2 && k.PK[:2] == "M#":
+				d.Merge = k.PK[2:]
 			default:
 				d.Waiting = &k
 			}
@@ -58,11 +61,7 @@ func (s *Store) Ring(ctx context.Context, caseID string) (bool, error) {
 	rang := false
 	err := s.update(ctx, "look at case "+caseID, func(u *unit) error {
 		rang = false
-		k, err := caseKey(caseID)
-		if err != nil {
-			return err
-		}
-		c, err := load[caseRecord](u, k)
+		k, c, err := u.header(caseID)
 		if err != nil || c == nil {
 			return err
 		}

@@ -42,18 +42,7 @@ func (s *Store) Reply(ctx context.Context, a Answer) (*timeline.Entry, error) {
 		a.Key = s.newID()
 	}
 	var written *timeline.Entry
-	err := s.update(ctx, "answer case "+a.Case, func(u *unit) error {
-		k, err := caseKey(a.Case)
-		if err != nil {
-			return err
-		}
-		c, err := load[caseRecord](u, k)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			return missing("case", a.Case)
-		}
+	err := s.onCase(ctx, "answer", a.Case, func(u *unit, k table.Key, c *caseRecord) error {
 		e, again, err := u.answer(c, &a)
 		if err != nil {
 			return err
@@ -80,6 +69,20 @@ func (s *Store) Reply(ctx context.Context, a Answer) (*timeline.Entry, error) {
 	return written, nil
 }
 
+// onCase does something to a case that must be there, in one transaction.
+func (s *Store) onCase(ctx context.Context, doing, id string, f func(*unit, table.Key, *caseRecord) error) error {
+	return s.update(ctx, doing+" case "+id, func(u *unit) error {
+		k, c, err := u.header(id)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			return missing("case", id)
+		}
+		return f(u, k, c)
+	})
+}
+
 // answer makes the entry, or finds the one that the same key made before.
 func (u *unit) answer(c *caseRecord, a *Answer) (e *entryRecord, again bool, err error) {
 	now := u.s.now()
@@ -90,11 +93,7 @@ func (u *unit) answer(c *caseRecord, a *Answer) (e *entryRecord, again bool, err
 		return nil, false, err
 	}
 	if made != nil {
-		k, err := entryKey(made.Case)
-		if err != nil {
-			return nil, false, err
-		}
-		e, err := load[entryRecord](u, k)
+		_, e, err := u.entry(made.Case)
 		if err != nil {
 			return nil, false, err
 		}
@@ -156,18 +155,7 @@ func (s *Store) Note(ctx context.Context, caseID, agent, name, text, key string)
 		key = s.newID()
 	}
 	var written *timeline.Entry
-	err := s.update(ctx, "note on case "+caseID, func(u *unit) error {
-		k, err := caseKey(caseID)
-		if err != nil {
-			return err
-		}
-		c, err := load[caseRecord](u, k)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			return missing("case", caseID)
-		}
+	err := s.onCase(ctx, "note on", caseID, func(u *unit, k table.Key, c *caseRecord) error {
 		marker := u.s.externalKey("note", caseID, agent+"\x1f"+key)
 		made, err := fresh[pointer](u, marker)
 		if err != nil {
@@ -205,11 +193,7 @@ func (s *Store) Note(ctx context.Context, caseID, agent, name, text, key string)
 }
 
 func (u *unit) written(entry string) (*timeline.Entry, error) {
-	k, err := entryKey(entry)
-	if err != nil {
-		return nil, err
-	}
-	e, err := load[entryRecord](u, k)
+	_, e, err := u.entry(entry)
 	if err != nil {
 		return nil, err
 	}
@@ -237,18 +221,7 @@ type Patch struct {
 // Change works a patch into a case and keeps the profiles of its person in step with what is open.
 func (s *Store) Change(ctx context.Context, caseID string, p Patch) (*timeline.Case, error) {
 	var changed timeline.Case
-	err := s.update(ctx, "change case "+caseID, func(u *unit) error {
-		k, err := caseKey(caseID)
-		if err != nil {
-			return err
-		}
-		c, err := load[caseRecord](u, k)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			return missing("case", caseID)
-		}
+	err := s.onCase(ctx, "change", caseID, func(u *unit, k table.Key, c *caseRecord) error {
 		if p.IfChanged != nil && *p.IfChanged != c.Changed {
 			return fault.Newf(fault.Conflict, "changed", "case %s was changed at %s by somebody else; read it again", c.Reference, c.Changed)
 		}

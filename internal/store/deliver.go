@@ -27,11 +27,7 @@ func (s *Store) Begin(ctx context.Context, entry string) (Attempt, error) {
 	var a Attempt
 	err := s.update(ctx, "begin to send "+entry, func(u *unit) error {
 		a = Attempt{}
-		k, err := entryKey(entry)
-		if err != nil {
-			return err
-		}
-		e, err := load[entryRecord](u, k)
+		k, e, err := u.entry(entry)
 		if err != nil {
 			return err
 		}
@@ -54,16 +50,9 @@ func (s *Store) Begin(ctx context.Context, entry string) (Attempt, error) {
 			a.Again = left
 			return nil
 		}
-		ck, err := caseKey(e.Entry.Case)
-		if err != nil {
+		_, c, err := u.header(e.Entry.Case)
+		if err != nil || c == nil {
 			return err
-		}
-		c, err := load[caseRecord](u, ck)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			return nil
 		}
 		first, err := u.before(c, e)
 		if err != nil {
@@ -97,11 +86,7 @@ func (u *unit) before(c *caseRecord, e *entryRecord) (*entryRecord, error) {
 		if id == e.Entry.Entry {
 			return nil, nil
 		}
-		k, err := entryKey(id)
-		if err != nil {
-			return nil, err
-		}
-		other, err := load[entryRecord](u, k)
+		_, other, err := u.entry(id)
 		if err != nil {
 			return nil, err
 		}
@@ -203,11 +188,7 @@ func (u *unit) uncertain(e *entryRecord, cause string) error {
 		return err
 	}
 	u.save(k, e)
-	ck, err := caseKey(e.Entry.Case)
-	if err != nil {
-		return err
-	}
-	c, err := load[caseRecord](u, ck)
+	ck, c, err := u.header(e.Entry.Case)
 	if err != nil || c == nil {
 		return err
 	}
@@ -223,11 +204,7 @@ func (u *unit) uncertain(e *entryRecord, cause string) error {
 func (s *Store) outcome(ctx context.Context, entry string, f func(*unit, *entryRecord) error) (*timeline.Entry, error) {
 	var written *timeline.Entry
 	err := s.update(ctx, "record the outcome of sending "+entry, func(u *unit) error {
-		k, err := entryKey(entry)
-		if err != nil {
-			return err
-		}
-		e, err := load[entryRecord](u, k)
+		k, e, err := u.entry(entry)
 		if err != nil {
 			return err
 		}
@@ -292,11 +269,7 @@ func (u *unit) withdraw(e *entryRecord, p timeline.Promise) error {
 	e.Failure = &msg.ReceiptCode{Code: "withdrawn", Title: "taken back by the agent before it was sent"}
 	e.Removed = now
 	e.Delivery.Due = 0
-	k, err := caseKey(e.Entry.Case)
-	if err != nil {
-		return err
-	}
-	c, err := load[caseRecord](u, k)
+	k, c, err := u.header(e.Entry.Case)
 	if err != nil || c == nil {
 		return err
 	}
@@ -309,11 +282,7 @@ func (u *unit) withdraw(e *entryRecord, p timeline.Promise) error {
 }
 
 func (u *unit) unsettled(e *entryRecord) error {
-	k, err := caseKey(e.Entry.Case)
-	if err != nil {
-		return err
-	}
-	c, err := load[caseRecord](u, k)
+	k, c, err := u.header(e.Entry.Case)
 	if err != nil || c == nil {
 		return err
 	}

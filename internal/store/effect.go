@@ -38,11 +38,7 @@ func (s *Store) SetDone(ctx context.Context, effect string) error {
 // error.
 func (s *Store) SetMedia(ctx context.Context, entry string, part int, m msg.Media) error {
 	return s.update(ctx, fmt.Sprintf("record file %d of entry %s", part, entry), func(u *unit) error {
-		k, err := entryKey(entry)
-		if err != nil {
-			return err
-		}
-		e, err := load[entryRecord](u, k)
+		k, e, err := u.entry(entry)
 		if err != nil || e == nil || e.Message == nil || part >= len(e.Message.Parts) || e.Message.Parts[part].Media == nil {
 			return err
 		}

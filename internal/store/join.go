@@ -299,19 +299,12 @@ func (u *unit) belongs(ev *msg.Event, c *caseRecord) (bool, error) {
 }
 
 func (u *unit) caseOf(id string) (*caseRecord, error) {
-	k, err := caseKey(id)
-	if err != nil {
-		return nil, err
-	}
-	return load[caseRecord](u, k)
+	_, c, err := u.header(id)
+	return c, err
 }
 
 func (u *unit) caseOfEntry(id string) (*caseRecord, error) {
-	k, err := entryKey(id)
-	if err != nil {
-		return nil, err
-	}
-	e, err := load[entryRecord](u, k)
+	_, e, err := u.entry(id)
 	if err != nil || e == nil {
 		return nil, err
 	}

@@ -27,7 +27,10 @@ type Incoming struct {
 	Envelope string
 	Raw      []byte
 	RawBlob  string
-	Rules    Rules
+	// By names the event's place in a numbered envelope of its own account: the envelope's note counts the object that it is the
+	// first to bring (see Outcome.First), and no tally does. Empty where envelopes are not numbered.
+	By    string
+	Rules Rules
 }
 
 // Rules are what a channel declares and an account sets, as far as the timeline must know.
@@ -52,6 +55,8 @@ type Outcome struct {
 	// Entry and Case are set when it is in a timeline.
 	Entry string
 	Case  string
+	// First says that this event of this envelope is the one that brought the object, now or when it was recorded before.
+	First bool
 }
 
 // Became says where an accepted event ended (invariant I1).
@@ -130,11 +135,7 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 		u.save(k, x)
 		return Outcome{As: Duplicate}, nil
 	case x.Entry != "":
-		ek, err := entryKey(x.Entry)
-		if err != nil {
-			return Outcome{}, err
-		}
-		e, err := load[entryRecord](u, ek)
+		ek, e, err := u.entry(x.Entry)
 		if err != nil {
 			return Outcome{}, err
 		}
@@ -206,11 +207,7 @@ func (u *unit) deliveryMoved(e *entryRecord, was msg.State) error {
 	if !failed && (was.Settled() || !e.State.Settled()) {
 		return nil
 	}
-	k, err := caseKey(e.Entry.Case)
-	if err != nil {
-		return err
-	}
-	c, err := load[caseRecord](u, k)
+	k, c, err := u.header(e.Entry.Case)
 	if err != nil || c == nil {
 		return err
 	}
@@ -263,8 +260,7 @@ func (u *unit) recordObject(in *Incoming) (Outcome, error) {
 	if x != nil && (x.Entry != "" || x.Erased) {
 		x.Seen++
 		u.save(xk, x)
-		out := Outcome{As: Duplicate, Entry: x.Entry}
-		return out, nil
+		return Outcome{As: Duplicate, Entry: x.Entry, First: x.By != "" && x.By == in.By}, nil
 	}
 	if x == nil {
 		x = &external{Channel: ev.Channel, Account: ev.Account}
@@ -273,7 +269,7 @@ func (u *unit) recordObject(in *Incoming) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	x.Entry = e.Entry.Entry
+	x.Entry, x.By = e.Entry.Entry, in.By
 	for i := range x.Waiting {
 		e.Apply(&x.Waiting[i], u.s.now())
 	}
@@ -287,7 +283,7 @@ func (u *unit) recordObject(in *Incoming) (Outcome, error) {
 		return Outcome{}, err
 	}
 	u.save(k, e)
-	return Outcome{As: Stored, Entry: e.Entry.Entry, Case: e.Entry.Case}, nil
+	return Outcome{As: Stored, Entry: e.Entry.Entry, Case: e.Entry.Case, First: in.By != ""}, nil
 }
 
 // objectID is the name under which an object is remembered: messages and calls by their own ID, so that receipts and edits
@@ -329,6 +325,9 @@ func (u *unit) place(in *Incoming) (*entryRecord, error) {
 	c, err := u.join(in, who, e)
 	if err != nil {
 		return nil, err
+	}
+	if CustomerOf(c.Case.Case) != who.Customer.Customer {
+		u.hold(who.key) // a merge makes it theirs, and may be being taken back just now: see Unmerge
 	}
 	e.Entry.Case, e.Team, e.Assignee = c.Case.Case, c.Team, c.Agent
 	e.Opens = c.In == 0 && c.Out == 0

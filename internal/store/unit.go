@@ -28,6 +28,7 @@ type slot struct {
 	rev     int64
 	value   any // nil: absent or deleted
 	dirty   bool
+	held    bool // not written, and must not have changed either
 	index   map[table.Index]table.Key
 	expires msg.Time
 }
@@ -92,6 +93,26 @@ func load[T any](u *unit, k table.Key) (*T, error) {
 	return v, nil
 }
 
+// entry loads an entry by its ID, nil when there is none, and says where it lies.
+func (u *unit) entry(id string) (table.Key, *entryRecord, error) {
+	k, err := entryKey(id)
+	if err != nil {
+		return k, nil, err
+	}
+	e, err := load[entryRecord](u, k)
+	return k, e, err
+}
+
+// header loads a case by its ID, nil when there is none, and says where it lies.
+func (u *unit) header(id string) (table.Key, *caseRecord, error) {
+	k, err := caseKey(id)
+	if err != nil {
+		return k, nil, err
+	}
+	c, err := load[caseRecord](u, k)
+	return k, c, err
+}
+
 // fresh is load for something that is most likely not there yet: a hopeful unit does not read it, and finds out when the
 // write is refused.
 func fresh[T any](u *unit, k table.Key) (*T, error) {
@@ -124,6 +145,10 @@ func (u *unit) remove(k table.Key) {
 	have.value, have.dirty, have.index = nil, true, nil
 }
 
+// hold requires that what was read at k is still there unchanged when the unit commits, without writing it: for what the
+// decision rests on beside the items that it changes.
+func (u *unit) hold(k table.Key) { u.items[k].held = true }
+
 // indexed is a value that knows its places in the indexes.
 type indexed interface {
 	index() map[table.Index]table.Key
@@ -133,12 +158,15 @@ func (u *unit) ops() ([]table.Op, error) {
 	ops := make([]table.Op, 0, len(u.order))
 	for _, k := range u.order {
 		have := u.items[k]
-		if !have.dirty {
-			continue
-		}
 		cond := table.Absent
 		if have.rev > 0 {
 			cond = table.At(have.rev)
+		}
+		if !have.dirty {
+			if have.held {
+				ops = append(ops, table.Check(k, cond))
+			}
+			continue
 		}
 		if have.value == nil {
 			if have.rev > 0 {
