@@ -45,30 +45,34 @@ func sqsMessage(r *events.SQSMessage) queue.Message {
 
 // Changes makes a handler of a DynamoDB stream. The event source has a tumbling window, not for its sums but because only
 // such events name the shard that the records come from, by which the ledger knows a repeated batch (docs/adr). An error
-// makes Lambda bisect the batch and try again.
+// makes Lambda bisect the batch and try again. Items that were brought back from a dump are passed over.
 func Changes(h func(context.Context, []table.Change) error) func(context.Context, events.DynamoDBTimeWindowEvent) (events.DynamoDBTimeWindowEventResponse, error) {
 	return func(ctx context.Context, e events.DynamoDBTimeWindowEvent) (events.DynamoDBTimeWindowEventResponse, error) {
 		response := events.DynamoDBTimeWindowEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
 		changes := make([]table.Change, 0, len(e.Records))
 		for i := range e.Records {
-			c, err := change(&e.Records[i], e.ShardID)
+			r := record(&e.Records[i], e.ShardID)
+			if r.Loaded() {
+				continue
+			}
+			c, err := r.Change()
 			if err != nil {
 				return response, err
 			}
 			changes = append(changes, c)
 		}
 		if len(changes) == 0 {
-			return response, nil // the end of a window
+			return response, nil // the end of a window, or a load
 		}
 		return response, h(ctx, changes)
 	}
 }
 
-func change(r *events.DynamoDBEventRecord, shard string) (table.Change, error) {
+func record(r *events.DynamoDBEventRecord, shard string) dynamo.Record {
 	return dynamo.Record{
 		Shard: shard, Sequence: r.Change.SequenceNumber, At: msg.TimeOf(r.Change.ApproximateCreationDateTime.UTC()),
 		Keys: values(r.Change.Keys), Old: values(r.Change.OldImage), New: values(r.Change.NewImage),
-	}.Change()
+	}
 }
 
 func values(image map[string]events.DynamoDBAttributeValue) map[string]dynamo.Value {

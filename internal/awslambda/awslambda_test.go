@@ -17,6 +17,7 @@ import (
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
 
 // sample reads a sample event; what the program does not read of it may be there, but the JSON must be the event's.
@@ -259,6 +260,20 @@ func TestStreamRecordsBecomeChangesOfTheirShard(t *testing.T) {
 	}
 	if second.New != nil || second.Old == nil {
 		t.Errorf("an expired item has only what was: %+v", second)
+	}
+}
+
+func TestItemsThatALoadBroughtBackAreNoNews(t *testing.T) {
+	t.Parallel()
+	e := sample[events.DynamoDBTimeWindowEvent](t, "react")
+	e.Records[0].Change.NewImage["w"] = events.NewStringAttribute(dynamo.LoadToken())
+	var got []table.Change
+	if _, err := Changes(func(_ context.Context, c []table.Change) error { got = c; return nil })(t.Context(), e); err != nil || len(got) != 1 || got[0].New != nil {
+		t.Errorf("one of two records is a load's; the handler got %+v, %v", got, err)
+	}
+	e.Records = e.Records[:1]
+	if _, err := Changes(func(context.Context, []table.Change) error { t.Error("called"); return nil })(t.Context(), e); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
 )
@@ -69,10 +70,10 @@ func rawKey(e *channel.Envelope) string {
 }
 
 // durable makes an envelope ready for a queue: a large body goes to a blob first.
-func (p *Pipeline) durable(ctx context.Context, e *channel.Envelope) ([]byte, error) {
+func durable(ctx context.Context, blobs blob.Store, e *channel.Envelope) ([]byte, error) {
 	if len(e.Body) > inlineBody {
 		e.Blob = rawKey(e)
-		if _, err := p.Blobs.Put(ctx, e.Blob, bytes.NewReader(e.Body), putOptions); err != nil {
+		if _, err := blobs.Put(ctx, e.Blob, bytes.NewReader(e.Body), putOptions); err != nil {
 			return nil, fmt.Errorf("keep the body of envelope %s: %w", e.ID, err)
 		}
 		e.Body = nil

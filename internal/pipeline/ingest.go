@@ -142,7 +142,7 @@ func (p *Pipeline) accept(ctx context.Context, info channel.Info, r *channel.Req
 
 // Accept takes responsibility for an envelope: when it returns nil the raw input is durable, counted and on its way.
 func (p *Pipeline) Accept(ctx context.Context, e *channel.Envelope, q queue.Sender) error {
-	body, err := p.durable(ctx, e)
+	body, err := durable(ctx, p.Blobs, e)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (p *Pipeline) keepRefused(ctx context.Context, account *channel.Account, r 
 // quarantine keeps an envelope, or one item of it, with its cause.
 func (p *Pipeline) quarantine(ctx context.Context, e *channel.Envelope, cause channel.Cause, detail string, place int, refused bool) error {
 	size := len(e.Body)
-	raw, err := p.durable(ctx, e)
+	raw, err := durable(ctx, p.Blobs, e)
 	if err != nil {
 		return err
 	}

@@ -19,82 +19,6 @@ import (
 	"github.com/aikajana/aikajana/internal/timeline"
 )
 
-// Balance is the reconciliation of one account: two ledgers that must come out even.
-type Balance struct {
-	Channel string `json:"channel"`
-	Account string `json:"account"`
-	// Received is the sum of the five that follow.
-	Received    int64 `json:"received"`
-	Stored      int64 `json:"stored"`
-	Duplicate   int64 `json:"duplicate"`
-	Quarantined int64 `json:"quarantined"`
-	Pending     int64 `json:"pending"`
-	Dead        int64 `json:"dead"`
-	// Envelopes counts raw inputs. Accepted is counted when the input is made durable, independently of the others.
-	Envelopes queue.Ledger `json:"envelopes"`
-	// Even says that accepted = processed + queued + dead; Approximate that the queues count approximately (SQS).
-	Even        bool `json:"even"`
-	Approximate bool `json:"approximate,omitempty"`
-}
-
-// Reconcile balances every account, sorted by channel and account.
-func (p *Pipeline) Reconcile(ctx context.Context) ([]Balance, error) {
-	events, err := p.Store.Ledger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	byAccount := map[string]*Balance{}
-	at := func(channelID, account string) *Balance {
-		key := channelID + "/" + account
-		if byAccount[key] == nil {
-			byAccount[key] = &Balance{Channel: channelID, Account: account}
-		}
-		return byAccount[key]
-	}
-	all, err := p.accounts.list(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range all {
-		at(a.Channel, a.ID)
-	}
-	for _, e := range events {
-		b := at(e.Channel, e.Account)
-		b.Stored, b.Duplicate, b.Quarantined, b.Pending = e.Stored, e.Duplicate, e.Quarantined, e.Pending
-	}
-	exact := true
-	for _, q := range []queue.Queue{p.Inbound, p.Mails} {
-		counter, ok := q.(queue.Counter)
-		if !ok {
-			exact = false
-			continue
-		}
-		groups, err := counter.Ledger(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("count envelopes: %w", err)
-		}
-		for group, l := range groups {
-			b := at(groupChannel(group), groupAccount(group))
-			b.Envelopes.Accepted += l.Accepted
-			b.Envelopes.Processed += l.Processed
-			b.Envelopes.Queued += l.Queued
-			b.Envelopes.Dead += l.Dead
-		}
-	}
-	balances := make([]Balance, 0, len(byAccount))
-	for _, b := range byAccount {
-		b.Dead = b.Envelopes.Dead
-		b.Received = b.Stored + b.Duplicate + b.Quarantined + b.Pending + b.Dead
-		b.Even = b.Envelopes.Accepted == b.Envelopes.Processed+b.Envelopes.Queued+b.Envelopes.Dead
-		b.Approximate = !exact
-		balances = append(balances, *b)
-	}
-	slices.SortFunc(balances, func(a, b Balance) int {
-		return strings.Compare(a.Channel+"/"+a.Account, b.Channel+"/"+b.Account)
-	})
-	return balances, nil
-}
-
 // Replay gives a quarantined input to the pipeline again. When it still cannot be understood it is back in quarantine with
 // the new reason.
 func (p *Pipeline) Replay(ctx context.Context, id string) error {
@@ -210,7 +134,7 @@ func (p *Pipeline) Erase(ctx context.Context, customer, by string) (*store.Erasu
 			if err != nil {
 				return fmt.Errorf("write the ledger of erasures: %w", err)
 			}
-			key := "erasures/" + e.At.Time().Format("20060102") + "/" + p.NewID()
+			key := Erasures + e.At.Time().Format("20060102") + "/" + p.NewID()
 			if _, err := p.Blobs.Put(ctx, key, bytes.NewReader(line), putOptions); err != nil {
 				return fmt.Errorf("write the ledger of erasures: %w", err)
 			}

@@ -1,11 +1,10 @@
 package local
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,14 +13,8 @@ import (
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/blob/dir"
 	"github.com/aikajana/aikajana/internal/check"
-	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/pipeline"
 )
-
-// erasures is where pipeline.Erase writes the ledger of erasures: one blob each.
-const erasures = "erasures/"
-
-// erasurePage is how many lines of the ledger are listed at once.
-const erasurePage = 500
 
 // Restore makes a data folder of a backup, and verifies it. The ledger of erasures of the folder that it replaces, if there
 // still is one, is taken along: who was erased after the backup is erased again before the restored store serves (I8).
@@ -92,8 +85,8 @@ func copyErasures(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	return eachErasure(ctx, source, func(key string, body io.Reader) error {
-		_, err := target.Put(ctx, key, body, blob.PutOptions{Type: "application/json"})
+	return pipeline.EachErasure(ctx, source, func(key string, line []byte) error {
+		_, err := target.Put(ctx, key, bytes.NewReader(line), blob.PutOptions{Type: "application/json"})
 		return err
 	})
 }
@@ -107,52 +100,12 @@ func openBlobs(data string) (*dir.Store, error) {
 	return dir.Open(dir.Options{Root: filepath.Join(data, blobFolder), Key: key, Now: time.Now})
 }
 
-func eachErasure(ctx context.Context, blobs blob.Store, f func(key string, body io.Reader) error) error {
-	for after := ""; ; {
-		lines, err := blobs.List(ctx, erasures, after, erasurePage)
-		if err != nil {
-			return err
-		}
-		for _, line := range lines {
-			after = line.Key
-			body, _, err := blobs.Get(ctx, line.Key, 0, 0)
-			if err != nil {
-				return fmt.Errorf("read %s: %w", line.Key, err)
-			}
-			if err := errors.Join(f(line.Key, body), body.Close()); err != nil {
-				return err
-			}
-		}
-		if len(lines) < erasurePage {
-			return nil
-		}
-	}
-}
-
 // reapply erases everybody again whom the ledger of erasures names: the table may be restored from before they were erased.
 // It runs before anything is served. Where nothing of them is left it only reads.
 func (s *Server) reapply(ctx context.Context) error {
-	err := eachErasure(ctx, s.kept, func(key string, body io.Reader) error {
-		past := new(store.Erasure)
-		if err := json.NewDecoder(body).Decode(past); err != nil {
-			return fmt.Errorf("read %s: %w", key, err)
+	return pipeline.EraseAgain(ctx, s.app.Store, s.kept, func(key string, files int) {
+		if files > 0 {
+			s.log.Info("erased again after a restore", "erasure", key, "files", files)
 		}
-		done, err := s.app.Store.EraseAgain(ctx, past)
-		if err != nil {
-			return err
-		}
-		for _, b := range done.Blobs {
-			if err := s.kept.Delete(ctx, b); err != nil {
-				return fmt.Errorf("delete a file: %w", err)
-			}
-		}
-		if len(done.Blobs) > 0 {
-			s.log.Info("erased again after a restore", "erasure", key, "files", len(done.Blobs))
-		}
-		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("apply the ledger of erasures, which comes before serving: %w", err)
-	}
-	return nil
 }
