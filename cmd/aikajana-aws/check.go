@@ -16,9 +16,13 @@ import (
 func tableOf(ctx context.Context, c cloud, name string) (*dynamo.Table, error) {
 	cfg, err := c(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w; set AWS_REGION and credentials", err)
+		return nil, noConfig(err)
 	}
 	return dynamo.New(dynamodb.NewFromConfig(cfg), name, dynamo.Options{Now: now}), nil
+}
+
+func noConfig(err error) error {
+	return fmt.Errorf("load the AWS configuration: %w; set AWS_REGION and credentials", err)
 }
 
 func now() msg.Time { return msg.TimeOf(time.Now()) }

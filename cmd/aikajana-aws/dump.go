@@ -9,13 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/aikajana/aikajana/internal/blob"
 	blobs3 "github.com/aikajana/aikajana/internal/blob/s3"
-	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/table"
 )
 
@@ -113,7 +111,7 @@ func dumpItems(ctx context.Context, t table.Scanner, out io.Writer) (int, error)
 func blobsOf(ctx context.Context, c cloud, bucket string) (*blobs3.Store, error) {
 	cfg, err := c(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w; set AWS_REGION and credentials", err)
+		return nil, noConfig(err)
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = cfg.BaseEndpoint != nil || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
@@ -161,115 +159,4 @@ func dumpBlob(ctx context.Context, b blob.Store, key, path string) (err error) {
 		return fmt.Errorf("dump blob %s: %w", key, err)
 	}
 	return nil
-}
-
-type loadCmd struct {
-	Table  string `required:"" help:"The table to load into. It must be empty, unless --over." placeholder:"NAME"`
-	Items  string `help:"File of dumped items; standard input when not given." placeholder:"FILE" type:"existingfile"`
-	Over   bool   `help:"Write over items that are there."`
-	Bucket string `help:"The bucket, to load blobs too." placeholder:"NAME" and:"blobs"`
-	Blobs  string `help:"Folder of dumped blobs." placeholder:"DIR" type:"existingdir" and:"blobs"`
-}
-
-// Help shows an example.
-func (loadCmd) Help() string {
-	return "Stop the stack's event sources first: what is loaded would be followed up anew. docs/aws/restore.md rehearses it.\n\n" +
-		"Example: aikajana-aws load --table aikajana-restored-Table-9Z8Y --items items.jsonl --bucket aikajana-restored-databucket-7x --blobs blobs"
-}
-
-// Run loads.
-func (c *loadCmd) Run(ctx context.Context, s streams, at cloud) error {
-	t, err := tableOf(ctx, at, c.Table)
-	if err != nil {
-		return err
-	}
-	if !c.Over {
-		some, err := t.Scan(ctx, table.Key{}, 1)
-		if err != nil {
-			return fmt.Errorf("look into table %s: %w", c.Table, err)
-		}
-		if len(some) > 0 {
-			return fmt.Errorf("load into table %s: it is not empty (it holds %s); load into a new one, or say --over", c.Table, some[0].Key)
-		}
-	}
-	in := s.in
-	if c.Items != "" {
-		f, err := os.Open(c.Items)
-		if err != nil {
-			return fmt.Errorf("load items: %w", err)
-		}
-		defer func() { _ = f.Close() }() // only read from
-		in = f
-	}
-	// Blobs first: an item must not point at what is not there.
-	n := 0
-	if c.Blobs != "" {
-		store, err := blobsOf(ctx, at, c.Bucket)
-		if err != nil {
-			return err
-		}
-		if n, err = loadBlobs(ctx, store, c.Blobs); err != nil {
-			return err
-		}
-	}
-	items, err := loadItems(ctx, t, in)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.err, "%d items and %d blobs loaded\n", items, n)
-	return err
-}
-
-func loadItems(ctx context.Context, t table.Table, in io.Reader) (int, error) {
-	decode := json.NewDecoder(bufio.NewReader(in))
-	for count := 0; ; count++ {
-		var l line
-		err := decode.Decode(&l)
-		if errors.Is(err, io.EOF) {
-			return count, nil
-		}
-		if err != nil || l.PK == "" || l.SK == "" {
-			return count, fmt.Errorf("load items: line %d is no dumped item: %w", count+1, err)
-		}
-		item := table.Item{Key: table.Key{PK: l.PK, SK: l.SK}, Rev: l.Rev, Body: l.Body, Expires: msg.Time(l.Expires)}
-		for index, at := range l.Index {
-			if item.Index == nil {
-				item.Index = map[table.Index]table.Key{}
-			}
-			item.Index[table.Index(index)] = table.Key{PK: at.PK, SK: at.SK}
-		}
-		if err := t.Write(ctx, table.Put(item, table.Any)); err != nil {
-			return count, fmt.Errorf("load item %s: %w; run it again with --over", item.Key, err)
-		}
-	}
-}
-
-func loadBlobs(ctx context.Context, b blob.Store, dir string) (int, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return 0, fmt.Errorf("load blobs: %w", err)
-	}
-	defer func() { _ = root.Close() }() // only read from
-	count := 0
-	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		f, err := root.Open(name)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // only read from
-		key := strings.ReplaceAll(name, string(filepath.Separator), "/")
-		if _, err := b.Put(ctx, key, f, blob.PutOptions{Type: "application/octet-stream"}); err != nil {
-			return fmt.Errorf("load blob %s: %w", key, err)
-		}
-		count++
-		return nil
-	})
-	return count, err
 }

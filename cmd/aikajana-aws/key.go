@@ -36,7 +36,7 @@ func (keyCmd) Help() string {
 func (c *keyCmd) Run(ctx context.Context, s streams, at cloud) error {
 	cfg, err := at(ctx)
 	if err != nil {
-		return fmt.Errorf("load the AWS configuration: %w; set AWS_REGION and credentials", err)
+		return noConfig(err)
 	}
 	store, err := secretssm.New(ssm.NewFromConfig(cfg), c.SecretPath)
 	if err != nil {

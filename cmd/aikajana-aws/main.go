@@ -1,5 +1,5 @@
 // Command aikajana-aws looks after a deployment on AWS with the operator's own credentials: it checks every invariant over the
-// table, dumps and loads items and blobs, makes the deployment key, and lets the first person in. Everything else is the
+// table, dumps and restores items, blobs and what came after, makes the deployment key, and lets the first person in. Everything else is the
 // HTTP API's, and command aikajana speaks that.
 package main
 
@@ -27,11 +27,13 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Check checkCmd `cmd:"" help:"Verify every invariant over the table. Reads all of it."`
-	Dump  dumpCmd  `cmd:"" help:"Write every item as a line of JSON, and every blob as a file."`
-	Load  loadCmd  `cmd:"" help:"Write dumped items and blobs into a new table and bucket."`
-	Key   keyCmd   `cmd:"" help:"Make, save or bring back the deployment key."`
-	Setup setupCmd `cmd:"" help:"Make the one-time link on which the first administrator chooses a password."`
+	Check      checkCmd      `cmd:"" help:"Verify every invariant over the table. Reads all of it."`
+	Dump       dumpCmd       `cmd:"" help:"Write every item as a line of JSON, and every blob as a file."`
+	Load       loadCmd       `cmd:"" help:"Write dumped items and blobs into a new table and bucket."`
+	EraseAgain eraseAgainCmd `cmd:"" help:"Erase again, in a restored table, whoever was erased after it was dumped."`
+	Replay     replayCmd     `cmd:"" help:"Send raw input that came after a dump to a restored stack."`
+	Key        keyCmd        `cmd:"" help:"Make, save or bring back the deployment key."`
+	Setup      setupCmd      `cmd:"" help:"Make the one-time link on which the first administrator chooses a password."`
 }
 
 // streams are where a command reads and writes.
