@@ -26,7 +26,11 @@ func (doctorCmd) Help() string {
 
 // Run looks, and prints what it found.
 func (d *doctorCmd) Run(ctx context.Context, s streams, c *cli) error {
-	o := doctor.Options{Server: c.Server, Token: c.Token, Addresses: d.Address, Selectors: d.Selector}
+	at, err := c.where()
+	if err != nil {
+		return err
+	}
+	o := doctor.Options{Server: at.Server, Token: at.Token, Addresses: d.Address, Selectors: d.Selector}
 	for _, a := range d.Account {
 		channel, name, ok := strings.Cut(a, "/")
 		if !ok || channel == "" || name == "" {

@@ -39,6 +39,8 @@ type cli struct {
 	Restore   restoreCmd   `cmd:"" group:"run" help:"Make a data folder of a backup."`
 	Compact   compactCmd   `cmd:"" group:"run" help:"Give space of deleted records back."`
 
+	Login      loginCmd      `cmd:"" group:"ask" help:"Sign in with a password."`
+	Logout     logoutCmd     `cmd:"" group:"ask" help:"Sign out."`
 	Timeline   timelineCmd   `cmd:"" group:"ask" help:"Draw a customer's timeline."`
 	Cases      casesCmd      `cmd:"" group:"ask" help:"Show the work list: who must be served next."`
 	Case       caseCmd       `cmd:"" group:"ask" help:"Show a case, or change it."`
@@ -61,8 +63,8 @@ type cli struct {
 	Health     healthCmd     `cmd:"" group:"ask" help:"Ask whether the server is able to write."`
 	Doctor     doctorCmd     `cmd:"" group:"ask" help:"Look at a deployment from outside, and say what to do."`
 
-	Server string `help:"The server to ask." default:"http://127.0.0.1:8080" env:"AIKAJANA_SERVER" placeholder:"URL" group:"where"`
-	Token  string `help:"API token to ask with." env:"AIKAJANA_TOKEN" placeholder:"TOKEN" group:"where"`
+	Server string `help:"The server to ask: where you are signed in, or http://127.0.0.1:8080, when not given." env:"AIKAJANA_SERVER" placeholder:"URL" group:"where"`
+	Token  string `help:"API token to ask with, in place of signing in." env:"AIKAJANA_TOKEN" placeholder:"TOKEN" group:"where"`
 	JSON   bool   `name:"json" help:"Print what the server said, verbatim." group:"where"`
 }
 

@@ -27,7 +27,11 @@ type remote struct {
 }
 
 func (c *cli) remote(s streams) (*remote, error) {
-	one, err := client.New(client.Options{Server: c.Server, Token: c.Token})
+	o, err := c.where()
+	if err != nil {
+		return nil, err
+	}
+	one, err := client.New(o)
 	if err != nil {
 		return nil, &exit{exitUsage, err}
 	}

@@ -46,6 +46,7 @@ func TestCommandsBehaveAsTheirScriptsSay(t *testing.T) {
 			e.Setenv(asProgram, "1")
 			e.Setenv("LANG", "C.UTF-8")
 			e.Setenv("TZ", "UTC")
+			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			e.Values[deskKey{}] = new(opened)
 			return nil
 		},

@@ -241,6 +241,17 @@ func (c *Client) SignIn(ctx context.Context, user, password string) error {
 	return err
 }
 
+// SignOut ends the session.
+func (c *Client) SignOut(ctx context.Context) error {
+	_, err := c.do(ctx, request{doing: "sign out", method: http.MethodDelete, path: at("sessions", "current")})
+	return err
+}
+
+// WhoAmI says who is signed in.
+func (c *Client) WhoAmI(ctx context.Context) (*Answer[Principal], error) {
+	return call[Principal](ctx, c, get("ask who is signed in", at("sessions", "current"), nil))
+}
+
 // CreateUser makes a user with a password.
 func (c *Client) CreateUser(ctx context.Context, u User, password string) error {
 	in := map[string]any{"id": u.ID, "name": u.Name, "roles": u.Roles, "teams": u.Teams, "password": password}

@@ -28,8 +28,10 @@ const maxAnswer = 256 << 20
 type Options struct {
 	// Server is the base address, like https://desk.example; DefaultServer when empty.
 	Server string
-	// Token is an API token; without one, and without SignIn, only Health and Accept work.
+	// Token is an API token; without one, and without Session or SignIn, only Health and Accept work.
 	Token string
+	// Session goes on with a session that an earlier client began: what its Session said.
+	Session string
 	// Timeout bounds one request; a minute when zero.
 	Timeout time.Duration
 	// Transport is the way out; http.DefaultTransport when nil.
@@ -59,6 +61,9 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep cookies: %w", err)
 	}
+	if name, value, ok := strings.Cut(o.Session, "="); ok {
+		jar.SetCookies(base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: base.Scheme == "https"}})
+	}
 	return &Client{base: base, token: o.Token, http: &http.Client{
 		Transport: o.Transport, Timeout: o.Timeout, Jar: jar,
 		// No route of the API that is called here redirects: somebody else answers, who must not be given the token.
@@ -68,6 +73,14 @@ func New(o Options) (*Client, error) {
 
 // Server is the base address.
 func (c *Client) Server() string { return c.base.String() }
+
+// Session is the session of this client, as a secret for Options.Session; empty when there is none.
+func (c *Client) Session() string {
+	for _, cookie := range c.http.Jar.Cookies(c.base) {
+		return cookie.Name + "=" + cookie.Value
+	}
+	return ""
+}
 
 // Answer is what the server said: decoded, and verbatim.
 type Answer[T any] struct {
@@ -98,9 +111,12 @@ func (p *Problem) Error() string {
 	}
 	switch p.Status {
 	case http.StatusUnauthorized:
-		return fmt.Sprintf("%s: %s; give an API token with --token or AIKAJANA_TOKEN (\"aikajana tokens add\" makes one, and \"AIKAJANA_TOKEN=… aikajana serve\" the first)", p.Doing, why)
+		if p.Code == "credentials" {
+			break
+		}
+		return fmt.Sprintf("%s: %s; sign in with \"aikajana login\", or give an API token with --token or AIKAJANA_TOKEN", p.Doing, why)
 	case http.StatusForbidden:
-		return fmt.Sprintf("%s: %s; this token has not the right to, use one of an administrator", p.Doing, why)
+		return fmt.Sprintf("%s: %s; you have not the right to; ask an administrator, or sign in as one", p.Doing, why)
 	case http.StatusNotFound:
 		return fmt.Sprintf("%s: not found; check the spelling, and that the token may see it", p.Doing)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:

@@ -140,6 +140,15 @@ type User struct {
 	CreatedAt msg.Time `json:"created_at,omitzero"`
 }
 
+// Principal is who asks: a user who is signed in, or an API token.
+type Principal struct {
+	ID    string   `json:"id"`
+	Kind  string   `json:"kind"`
+	Name  string   `json:"name"`
+	Roles []string `json:"roles"`
+	Teams []string `json:"teams"`
+}
+
 // Invitation is who is invited.
 type Invitation struct {
 	User  string   `json:"user"`
