@@ -70,6 +70,7 @@ type DB struct {
 	log    *slog.Logger
 	onFail func(error)
 	cache  *pebble.Cache
+	tidy   *compactions
 
 	readOnly bool
 	requests chan *request
@@ -115,6 +116,7 @@ func Open(dir string, o Options) (*DB, error) {
 	db := &DB{
 		disk: newGuardFS(o.FS, dir, o.MinFree), log: o.Log, onFail: o.OnFatal, readOnly: o.ReadOnly,
 		requests: make(chan *request, groupMembers), closing: make(chan struct{}), done: make(chan struct{}), lastRead: make(chan struct{}, 1),
+		tidy: newCompactions(),
 	}
 	db.cache = pebble.NewCache(min(o.CacheBytes, MaxCache))
 	opened, err := pebble.Open(dir, db.options(o))
@@ -123,6 +125,7 @@ func Open(dir string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open the store in %s (is another aikajana running on it?): %w", dir, err)
 	}
 	db.pebble = opened
+	db.tidy.start()
 	go db.commit()
 	return db, nil
 }
@@ -145,6 +148,7 @@ func (db *DB) options(o Options) *pebble.Options {
 		ErrorIfNotExists:            o.ReadOnly,
 		Logger:                      pebbleLog{db},
 	}
+	po.Experimental.CompactionScheduler = db.tidy
 	po.TargetFileSizes[0] = 4 << 20
 	for n := range po.Levels {
 		po.Levels[n].FilterPolicy = bloom.FilterPolicy(10)
@@ -152,8 +156,8 @@ func (db *DB) options(o Options) *pebble.Options {
 	return po
 }
 
-// Close finishes the commits and reads under way, refuses later ones with ErrClosed and closes the store. It is safe to call
-// twice.
+// Close finishes the commits and reads under way, refuses later ones with ErrClosed and closes the store, so that the next
+// Open has next to no log to replay. It is safe to call twice.
 func (db *DB) Close() error {
 	db.close.Do(func() {
 		db.inside.Lock()
@@ -170,6 +174,7 @@ func (db *DB) Close() error {
 		for db.reads.Load() > 0 {
 			<-db.lastRead
 		}
+		db.flush()
 		db.closeErr = db.pebble.Close()
 		db.cache.Unref()
 	})
@@ -177,6 +182,30 @@ func (db *DB) Close() error {
 		return fmt.Errorf("close the store: %w", db.closeErr)
 	}
 	return nil
+}
+
+// What Close does for the next start: a log up to flushAbove is replayed in some milliseconds and left as it is.
+const (
+	flushAbove  = 1 << 20
+	flushWithin = 10 * time.Second
+)
+
+// flush writes what only the log holds into tables. It is a favour to the next Open and nothing depends on it: what fails, or
+// takes too long, is left to the log.
+func (db *DB) flush() {
+	db.tidy.stop() // Close would wait for a compaction that this sets off
+	if db.readOnly || db.disk.full() || db.pebble.Metrics().WAL.Size < flushAbove {
+		return
+	}
+	flushed, err := db.pebble.AsyncFlush()
+	if err != nil {
+		db.log.Warn("the log is left to the next start", "error", err)
+		return
+	}
+	select {
+	case <-flushed:
+	case <-time.After(flushWithin):
+	}
 }
 
 // read says whether the store may be read; each true is followed by one readDone.
