@@ -37,8 +37,8 @@ func strangers(t *testing.T) *stranger {
 	t.Helper()
 	d := setup(t)
 	s := &stranger{desk: d}
-	s.entry, s.caseID, s.customer = d.write("email", "bills", "maija@mail.example", "Lasku")
-	_, _, s.other = d.write("email", "bills", "matti@mail.example", "Lasku")
+	s.entry, s.caseID, s.customer = d.Write("email", "bills", "maija@mail.example", "Lasku")
+	_, _, s.other = d.Write("email", "bills", "matti@mail.example", "Lasku")
 	s.merge = d.admin().do("POST", "/api/v1/merges", map[string]any{"customers": []string{s.customer, s.other}}).want(201).text("merge")
 	s.quarantined = d.quarantine("malformed")
 	return s
@@ -71,7 +71,7 @@ func TestFault43_WhatIsNotYoursLooksMissing(t *testing.T) {
 	t.Parallel()
 	s := strangers(t)
 	s.user("root", auth.Administrator)
-	operations, err := s.api.Operations()
+	operations, err := s.API.Operations()
 	must(t, err)
 	// Colleagues may be looked up by everybody; accounts and quarantine are the whole desk's, for leads.
 	own := map[string]auth.Role{
@@ -113,7 +113,7 @@ func TestFault43_ListsSearchesAndMergesHoldWhatIsYoursAlone(t *testing.T) {
 	t.Parallel()
 	s := strangers(t)
 	asker := s.user("asker", auth.Lead, "sales")
-	_, _, mine := s.write("whatsapp", "main", "358401234567", "Hei")
+	_, _, mine := s.Write("whatsapp", "main", "358401234567", "Hei")
 	for _, path := range []string{
 		"/api/v1/cases?team=billing", "/api/v1/cases?agent=root", "/api/v1/customers?address=maija@mail.example",
 		"/api/v1/customers?address=email:maija@mail.example",
@@ -144,7 +144,7 @@ func TestFault43_WithoutARightAListIsRefusedAndWithoutASessionEverythingIs(t *te
 	t.Parallel()
 	s := strangers(t)
 	s.user("root", auth.Administrator)
-	operations, err := s.api.Operations()
+	operations, err := s.API.Operations()
 	must(t, err)
 	agent := auth.Principal{Kind: auth.KindUser, Roles: []auth.Role{auth.Agent}}
 	asker := s.user("asker", auth.Agent, "sales")
@@ -169,7 +169,7 @@ func TestAReadOnlyTokenChangesNothing(t *testing.T) {
 	made := s.admin().do("POST", "/api/v1/tokens", map[string]any{"name": "display", "roles": []string{"administrator"}, "scopes": []string{"read"}}).want(201)
 	reader := s.anonymous()
 	reader.token = made.text("secret")
-	operations, err := s.api.Operations()
+	operations, err := s.API.Operations()
 	must(t, err)
 	for _, o := range operations {
 		if o.Public || o.Method == http.MethodGet || o.ID == "SocketTicket" {
@@ -187,7 +187,7 @@ func TestFault43a_AnUnsafeRequestWithACookieFromAnotherOriginIsRefused(t *testin
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	path, body := "/api/v1/cases/"+id+"/notes", map[string]any{"text": "x"}
 	for _, header := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
@@ -204,7 +204,7 @@ func TestFault43a_AnUnsafeRequestWithACookieFromAnotherOriginIsRefused(t *testin
 func TestFault50_AFieldThatIsNotOursIsRefusedAndNamed(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	note := "/api/v1/cases/" + id + "/notes"
 	for _, test := range []struct{ method, path, body, field string }{
 		{"POST", note, `{"text":"x","agent":"root"}`, "agent"},
@@ -231,7 +231,7 @@ func TestFault50_AFieldThatIsNotOursIsRefusedAndNamed(t *testing.T) {
 func TestBadInputIsRefusedByFieldBeforeAnythingHappens(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	_, id, customer := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, customer := d.Write("whatsapp", "main", "358401234567", "Hei")
 	note := "/api/v1/cases/" + id + "/notes"
 	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
 	for _, test := range []struct {
@@ -310,14 +310,14 @@ func TestWhoAsksTooOftenIsToldToWaitAndOthersAreNot(t *testing.T) {
 func TestNothingInsideIsToldWhenSomethingBreaks(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	d.damage(id)
 	a := d.admin().do("GET", "/api/v1/cases/"+id, nil)
 	a.wantProblem(500, "internal", "")
 	if strings.Contains(string(a.raw), "C#") || strings.Contains(string(a.raw), "damaged") {
 		t.Errorf("tells of the inside: %s", a.raw)
 	}
-	if !strings.Contains(d.log.String(), "damaged") {
+	if !strings.Contains(d.Log.String(), "damaged") {
 		t.Error("the log does not tell what broke")
 	}
 }

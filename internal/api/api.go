@@ -52,11 +52,13 @@ type Pipeline interface {
 	Raw(ctx context.Context, q *store.Quarantined) ([]byte, error)
 	// Erase erases a person: table, files, and the ledger of erasures.
 	Erase(ctx context.Context, customer, by string) (*store.Erasure, error)
+	// Reconcile balances the ledgers of every account, sorted by channel and account.
+	Reconcile(ctx context.Context) ([]Ledger, error)
 	// ForgetAccounts makes the pipeline read the accounts anew.
 	ForgetAccounts()
 }
 
-// Deps is everything that the API reaches outside itself. All but Log, Dead and Ledgers must be given.
+// Deps is everything that the API reaches outside itself. All but Log must be given.
 type Deps struct {
 	Store    *store.Store
 	Auth     *auth.Service
@@ -68,10 +70,6 @@ type Deps struct {
 	Pipeline       Pipeline
 	// Queues are inbound, mail, media and wake.
 	Queues map[string]queue.Queue
-	// Ledgers count envelopes by account, independently of the ledger of events: one for each queue that takes envelopes.
-	// Approximate says that they count as SQS does.
-	Ledgers     []queue.Counter
-	Approximate bool
 	// Healthy says whether the store takes writes.
 	Healthy func(context.Context) error
 	// Live is what the socket tells.

@@ -12,7 +12,7 @@ func TestACaseIsFoundTakenAnsweredAndSolved(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	entry, id, customer := d.write("whatsapp", "main", "358401234567", "Hei, se on rikki")
+	entry, id, customer := d.Write("whatsapp", "main", "358401234567", "Hei, se on rikki")
 
 	list := aino.do("GET", "/api/v1/cases", nil).want(200)
 	if got := list.text("items.0.case"); got != id {
@@ -65,7 +65,7 @@ func TestACaseIsFoundTakenAnsweredAndSolved(t *testing.T) {
 func TestWhatLiesInsideNeverLeavesTheServer(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	entry, id, customer := d.write("whatsapp", "main", "358401234567", "Hei")
+	entry, id, customer := d.Write("whatsapp", "main", "358401234567", "Hei")
 	for _, path := range []string{
 		"/api/v1/entries/" + entry, "/api/v1/cases/" + id, "/api/v1/customers/" + customer, "/api/v1/customers/" + customer + "/timeline",
 		"/api/v1/customers/" + customer + "/export",
@@ -85,13 +85,13 @@ func TestTheWorkListPagesThroughWhatIsDueAndThenWhatWaits(t *testing.T) {
 	aino := d.user("aino", auth.Agent, "sales", "billing")
 	want := map[string]bool{}
 	for n := range 7 {
-		_, id, _ := d.write("whatsapp", "main", "35840000000"+string(rune('0'+n)), "Hei")
+		_, id, _ := d.Write("whatsapp", "main", "35840000000"+string(rune('0'+n)), "Hei")
 		want[id] = true
 		if n%3 == 0 {
 			aino.do("PATCH", "/api/v1/cases/"+id, map[string]any{"snoozed_until": "2026-11-24T08:00:00.000Z"}).want(200)
 		}
 	}
-	_, bill, _ := d.write("email", "bills", "maija@mail.example", "Lasku")
+	_, bill, _ := d.Write("email", "bills", "maija@mail.example", "Lasku")
 	want[bill] = true
 	after, states := "", ""
 	for pages := 0; ; pages++ {
@@ -125,7 +125,7 @@ func TestTheTimelinePagesBothWaysWithoutSkippingOrRepeating(t *testing.T) {
 	d := setup(t)
 	var customer string
 	for n := range 9 {
-		_, _, customer = d.write("whatsapp", "main", "358401234567", string(rune('a'+n)))
+		_, _, customer = d.Write("whatsapp", "main", "358401234567", string(rune('a'+n)))
 	}
 	texts := func(a *answer) (all string) {
 		for n := range a.items() {
@@ -152,10 +152,10 @@ func TestAnIdempotencyKeyMakesOneAnswerOfManyRequests(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	_, id, customer := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, customer := d.Write("whatsapp", "main", "358401234567", "Hei")
 	path := "/api/v1/cases/" + id
 	first := aino.do("POST", path+"/replies", map[string]any{"text": "Katson."}, "Idempotency-Key", "k1").want(201)
-	d.write("whatsapp", "main", "358401234567", "Vielä yksi asia") // the same request again must not mind
+	d.Write("whatsapp", "main", "358401234567", "Vielä yksi asia") // the same request again must not mind
 	again := aino.do("POST", path+"/replies", map[string]any{"text": "Katson."}, "Idempotency-Key", "k1").want(201)
 	if first.text("entry") != again.text("entry") {
 		t.Fatal("the same request made two answers")
@@ -176,8 +176,8 @@ func TestAnAnswerGoesToTheCustomerAloneAndKeepsToWhatTheChannelCarries(t *testin
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	entry, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
-	other, _, _ := d.write("whatsapp", "main", "358409999999", "Hei minäkin")
+	entry, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
+	other, _, _ := d.Write("whatsapp", "main", "358409999999", "Hei minäkin")
 	path := "/api/v1/cases/" + id + "/replies"
 	for _, test := range []struct {
 		body   map[string]any
@@ -199,7 +199,7 @@ func TestAnAnswerGoesToTheCustomerAloneAndKeepsToWhatTheChannelCarries(t *testin
 		aino.do("POST", path, test.body).wantProblem(test.status, test.code, test.field)
 	}
 	aino.do("POST", path, map[string]any{"text": "x", "to": map[string]any{"kind": "whatsapp.phone", "value": "358401234567"}, "reply_to": entry}).want(201)
-	d.clock.pass(25 * time.Hour)
+	d.Clock.Pass(25 * time.Hour)
 	aino.do("POST", "/api/v1/sessions", map[string]any{"user": "aino", "password": password}).want(201)
 	aino.do("POST", path, map[string]any{"text": "x"}).wantProblem(422, "window_closed", "channel")
 }
@@ -208,7 +208,7 @@ func TestAnAnswerCanBeTakenBackWhileItIsHeld(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	_, id, _ := d.write("email", "main", "maija@mail.example", "Hei")
+	_, id, _ := d.Write("email", "main", "maija@mail.example", "Hei")
 	reply := aino.do("POST", "/api/v1/cases/"+id+"/replies", map[string]any{"text": "Hups"}).want(201)
 	decision := "/api/v1/entries/" + reply.text("entry") + "/decision"
 	taken := aino.do("POST", decision, map[string]any{"decision": "withdraw"}).want(200)
@@ -226,7 +226,7 @@ func TestIfMatchRefusesAChangeThatSomebodyElseWasFasterWith(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	read := aino.do("GET", "/api/v1/cases/"+id, nil).want(200).header.Get("ETag")
 	aino.do("PATCH", "/api/v1/cases/"+id, map[string]any{"tags": []string{"a"}}, "If-Match", read).want(200)
 	aino.do("PATCH", "/api/v1/cases/"+id, map[string]any{"tags": []string{"b"}}, "If-Match", read).wantProblem(412, "stale", "If-Match")
@@ -242,7 +242,7 @@ func TestGivingACaseAwayTakesALead(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	aino, eero := d.user("aino", auth.Agent, "sales"), d.user("eero", auth.Lead, "sales")
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	path := "/api/v1/cases/" + id
 	aino.do("PATCH", path, map[string]any{"agent": "eero"}).wantProblem(403, "role", "")
 	aino.do("PATCH", path, map[string]any{"team": "billing"}).wantProblem(403, "role", "")

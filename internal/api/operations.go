@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/aikajana/aikajana/internal/fault"
-	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
 )
 
@@ -123,59 +122,15 @@ func (h handlers) Redrive(ctx context.Context, r RedriveRequestObject) (RedriveR
 	return Redrive202JSONResponse{Queue: string(r.Queue), Moved: int32(n)}, nil //nolint:gosec // far below 2^31
 }
 
-// Reconciliation implements GET /api/v1/reconciliation: the ledger of events, kept by React, beside the ledger of envelopes,
-// counted by the queues.
+// Reconciliation implements GET /api/v1/reconciliation.
 func (h handlers) Reconciliation(ctx context.Context, _ ReconciliationRequestObject) (ReconciliationResponseObject, error) {
-	accounts := map[store.AccountKey]*Ledger{}
-	of := func(k store.AccountKey) *Ledger {
-		if accounts[k] == nil {
-			name, account := k.Split()
-			accounts[k] = &Ledger{Channel: name, Account: account, Envelopes: Envelopes{Approximate: h.Approximate}}
-		}
-		return accounts[k]
-	}
-	connected, err := h.Store.Accounts(ctx)
+	ledgers, err := h.Pipeline.Reconcile(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range connected {
-		of(store.AccountOf(a.Channel, a.Account))
-	}
-	events, err := h.Store.Ledger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range events {
-		l := of(store.AccountOf(e.Channel, e.Account))
-		l.Stored, l.Duplicate, l.Quarantined, l.Pending = e.Stored, e.Duplicate, e.Quarantined, e.Pending
-		l.LastReceived = opt(e.LastReceived)
-	}
-	for _, counter := range h.Ledgers {
-		groups, err := counter.Ledger(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read the ledger of envelopes: %w", err)
-		}
-		for group, counts := range groups {
-			of(store.AccountKey(group)).add(counts)
-		}
-	}
-	out := Reconciliation{Items: []Ledger{}, Complete: true}
-	for _, k := range slices.Sorted(maps.Keys(accounts)) {
-		l := accounts[k]
-		l.Received = l.Stored + l.Duplicate + l.Quarantined + l.Pending + l.Dead
-		l.Balanced = l.Envelopes.Accepted == l.Envelopes.Processed+l.Envelopes.Queued+l.Envelopes.Dead
-		out.Complete = out.Complete && l.Envelopes.Queued == 0
-		out.Items = append(out.Items, *l)
+	out := Reconciliation{Items: some(ledgers), Complete: true}
+	for i := range ledgers {
+		out.Complete = out.Complete && ledgers[i].Envelopes.Queued == 0
 	}
 	return Reconciliation200JSONResponse(out), nil
-}
-
-// add takes in what one queue counted. A dead envelope holds events that nobody has counted: it is one of the ledger of
-// events until it is redriven.
-func (l *Ledger) add(c queue.Ledger) {
-	l.Envelopes.Accepted += c.Accepted
-	l.Envelopes.Processed += c.Processed
-	l.Envelopes.Queued += c.Queued
-	l.Envelopes.Dead += c.Dead
-	l.Dead += c.Dead
 }

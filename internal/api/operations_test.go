@@ -30,17 +30,17 @@ func TestAnAccountIsConnectedAndTellsWhatToPasteButNeverItsSecrets(t *testing.T)
 	if seen := lead.do("GET", path, nil).want(200); seen.body["verify_token"] != nil {
 		t.Errorf("a lead sees the verify token: %s", seen.raw)
 	}
-	connected, err := d.pipe.Account(t.Context(), "whatsapp", "second")
+	connected, err := d.Pipeline.Account(t.Context(), "whatsapp", "second")
 	must(t, err)
 	if connected.Secret("app_secret") != "app-secret-value" {
 		t.Fatal("the pipeline does not know the secret")
 	}
-	if strings.Contains(d.log.String(), "secret-value") {
+	if strings.Contains(d.Log.String(), "secret-value") {
 		t.Error("the log tells a secret")
 	}
 	d.admin().do("DELETE", path, nil).want(204)
 	d.admin().do("GET", path, nil).wantProblem(404, "missing", "")
-	if left, _ := d.secrets.List(t.Context(), "accounts/whatsapp/second/"); len(left) != 0 {
+	if left, _ := d.Secrets.List(t.Context(), "accounts/whatsapp/second/"); len(left) != 0 {
 		t.Errorf("secrets stay behind: %d", len(left))
 	}
 }
@@ -50,7 +50,7 @@ func TestASecretRotatesWithoutAGap(t *testing.T) {
 	d := setup(t)
 	path := "/api/v1/accounts/whatsapp/main"
 	values := func() []string {
-		v, _ := d.secrets.Get(t.Context(), "accounts/whatsapp/main/app_secret")
+		v, _ := d.Secrets.Get(t.Context(), "accounts/whatsapp/main/app_secret")
 		return v
 	}
 	for _, step := range []struct {
@@ -73,7 +73,7 @@ func TestPointingAnAccountElsewhereClearsItsSecrets(t *testing.T) {
 	if len(moved.at("secrets_set").([]any)) != 0 {
 		t.Fatalf("%s", moved.raw)
 	}
-	if left, _ := d.secrets.List(t.Context(), "accounts/whatsapp/main/"); len(left) != 0 {
+	if left, _ := d.Secrets.List(t.Context(), "accounts/whatsapp/main/"); len(left) != 0 {
 		t.Fatalf("the secret is still there: %v", left)
 	}
 }
@@ -99,7 +99,7 @@ func TestSettingsAreHeldToWhatTheChannelDeclares(t *testing.T) {
 		d.admin().do("PUT", path, test.body).wantProblem(400, "invalid", test.field)
 	}
 	d.admin().do("PUT", "/api/v1/accounts/pigeon/main", map[string]any{}).wantProblem(404, "missing", "")
-	must(t, d.store.PutAccount(t.Context(), store.Connected{Channel: "whatsapp", Account: "fixed", Declared: true}))
+	must(t, d.Store.PutAccount(t.Context(), store.Connected{Channel: "whatsapp", Account: "fixed", Declared: true}))
 	d.admin().do("PUT", "/api/v1/accounts/whatsapp/fixed", map[string]any{"team": "sales"}).wantProblem(409, "declared", "")
 	d.admin().do("DELETE", "/api/v1/accounts/whatsapp/fixed", nil).wantProblem(409, "declared", "")
 }
@@ -116,8 +116,8 @@ func TestChannelsTellWhatAnAccountOfThemNeeds(t *testing.T) {
 func TestARefusalShowsWithItsReason(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	must(t, d.store.NoteRefusal(t.Context(), "whatsapp", "main", "the signature is wrong"))
-	d.write("whatsapp", "main", "358401234567", "Hei")
+	must(t, d.Store.NoteRefusal(t.Context(), "whatsapp", "main", "the signature is wrong"))
+	d.Write("whatsapp", "main", "358401234567", "Hei")
 	a := d.admin().do("GET", "/api/v1/accounts/whatsapp/main", nil).want(200)
 	if a.text("last_refusal.reason") != "the signature is wrong" || a.at("last_delivery") == nil {
 		t.Fatalf("%s", a.raw)
@@ -158,10 +158,10 @@ func TestQuarantineShowsItsCauseItsRawFormAndIsReplayed(t *testing.T) {
 func TestReconciliationComesOutEven(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	d.write("whatsapp", "main", "358401234567", "Hei")
-	d.write("whatsapp", "main", "358401234567", "Hei") // the same again
+	d.Write("whatsapp", "main", "358401234567", "Hei")
+	d.Write("whatsapp", "main", "358401234567", "Hei") // the same again
 	d.quarantine("malformed")
-	must(t, d.pipe.Accept(t.Context(), &channel.Envelope{ID: "e1", Channel: "whatsapp", Account: "main", ReceivedAt: d.store.Now()}, d.queues["inbound"]))
+	must(t, d.Pipeline.Accept(t.Context(), &channel.Envelope{ID: "e1", Channel: "whatsapp", Account: "main", ReceivedAt: d.Store.Now()}, d.Queues["inbound"]))
 	all := d.admin().do("GET", "/api/v1/reconciliation", nil).want(200)
 	for _, item := range all.items() {
 		l := item.(map[string]any)
@@ -183,7 +183,7 @@ func TestReconciliationComesOutEven(t *testing.T) {
 func TestDeadLettersComeBackAndEffectsAreRepeated(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	d.write("whatsapp", "main", "358401234567", "Hei")
+	d.Write("whatsapp", "main", "358401234567", "Hei")
 	if a := d.admin().do("POST", "/api/v1/queues/inbound/redrive", nil).want(202); a.at("moved") != 0.0 {
 		t.Fatalf("%s", a.raw)
 	}

@@ -19,8 +19,8 @@ func TestTwoCustomersBecomeOnePersonAndTwoAgain(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
-	_, _, a := d.write("whatsapp", "main", "358401234567", "Hei")
-	_, _, b := d.write("email", "main", "maija@mail.example", "Sama asia")
+	_, _, a := d.Write("whatsapp", "main", "358401234567", "Hei")
+	_, _, b := d.Write("email", "main", "maija@mail.example", "Sama asia")
 	merge := aino.do("POST", "/api/v1/merges", map[string]any{"customers": []string{a, b}}).want(201)
 	if merge.text("by") != "aino" {
 		t.Fatalf("%s", merge.raw)
@@ -46,8 +46,8 @@ func TestTwoCustomersBecomeOnePersonAndTwoAgain(t *testing.T) {
 func TestACustomerIsFoundByAnyAddressHoweverItIsSpelled(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	_, _, phone := d.write("whatsapp", "main", "358401234567", "Hei")
-	_, _, mail := d.write("email", "main", "maija@mail.example", "Hei")
+	_, _, phone := d.Write("whatsapp", "main", "358401234567", "Hei")
+	_, _, mail := d.Write("email", "main", "maija@mail.example", "Hei")
 	for address, want := range map[string]string{
 		"358401234567": phone, "+358 40 123-4567": phone, "whatsapp.phone:358401234567": phone, "whatsapp.phone:+358401234567": phone,
 		"maija@mail.example": mail, "email:Maija@Mail.Example": mail,
@@ -67,7 +67,7 @@ func TestACustomerIsFoundByAnyAddressHoweverItIsSpelled(t *testing.T) {
 func TestAnErasedPersonIsGoneAndTheNextMessageIsAStrangers(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	entry, id, customer := d.write("whatsapp", "main", "358401234567", "Hei")
+	entry, id, customer := d.Write("whatsapp", "main", "358401234567", "Hei")
 	export := d.admin().do("GET", "/api/v1/customers/"+customer+"/export", nil).want(200)
 	if !strings.Contains(export.header.Get("Content-Disposition"), "attachment") || !strings.Contains(string(export.raw), `"Hei"`) {
 		t.Fatalf("%s", export.raw)
@@ -76,7 +76,7 @@ func TestAnErasedPersonIsGoneAndTheNextMessageIsAStrangers(t *testing.T) {
 	for _, path := range []string{"/api/v1/customers/" + customer, "/api/v1/customers/" + customer + "/timeline", "/api/v1/cases/" + id, "/api/v1/entries/" + entry} {
 		d.admin().do("GET", path, nil).wantProblem(404, "missing", "")
 	}
-	if _, _, next := d.write("whatsapp", "main", "358401234567", "Hei taas"); next == customer {
+	if _, _, next := d.Write("whatsapp", "main", "358401234567", "Hei taas"); next == customer {
 		t.Fatal("the erased customer is back")
 	}
 }
@@ -85,11 +85,11 @@ func TestAnErasedPersonIsGoneAndTheNextMessageIsAStrangers(t *testing.T) {
 func (d *desk) picture(team, kind, name string) (media string) {
 	d.t.Helper()
 	key := "media/" + strings.Repeat("a", 16) + "/" + strings.NewReplacer("/", "-", "+", "-").Replace(kind+"x")
-	_, err := d.blobs.Put(d.t.Context(), key, strings.NewReader("<script>bytes"), blob.PutOptions{Type: kind})
+	_, err := d.Blobs.Put(d.t.Context(), key, strings.NewReader("<script>bytes"), blob.PutOptions{Type: kind})
 	must(d.t, err)
-	d.clock.pass(time.Second)
-	now := d.store.Now()
-	out, err := d.store.Record(d.t.Context(), []store.Incoming{{
+	d.Clock.Pass(time.Second)
+	now := d.Store.Now()
+	out, err := d.Store.Record(d.t.Context(), []store.Incoming{{
 		Event: msg.Event{
 			Channel: "whatsapp", Account: "main", ID: "m" + name + kind, Kind: msg.KindMessage, Time: now, Direction: msg.In,
 			From: msg.Address{Kind: "whatsapp.phone", Value: "358407777777"}, Thread: "t" + team,
@@ -116,7 +116,7 @@ func TestAFileIsALinkOfAMinuteToWhoeverMaySeeIt(t *testing.T) {
 	if got := d.file(link); got.Header.Get("Content-Type") != "image/png" || !strings.HasPrefix(got.Header.Get("Content-Disposition"), "inline") {
 		t.Fatalf("%v", got.Header)
 	}
-	d.clock.pass(2 * time.Minute)
+	d.Clock.Pass(2 * time.Minute)
 	if got := d.file(link); got.StatusCode == http.StatusOK {
 		t.Fatal("the link still works after two minutes")
 	}

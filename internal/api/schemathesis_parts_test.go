@@ -20,9 +20,9 @@ import (
 // administrator, against things that are there. The seed is fixed, so that what it finds is found again.
 func TestSchemathesisFindsNothing(t *testing.T) {
 	d := setupWith(t, api.Limits{PerPrincipal: 1e6, PrincipalBurst: 1e6, PerClient: 1e6, ClientBurst: 1e6})
-	entry, caseID, customer := d.write("whatsapp", "main", "358401234567", "Hei")
-	_, _, victim := d.write("whatsapp", "main", "358409999999", "Hei")
-	_, _, other := d.write("email", "main", "maija@mail.example", "Hei")
+	entry, caseID, customer := d.Write("whatsapp", "main", "358401234567", "Hei")
+	_, _, victim := d.Write("whatsapp", "main", "358409999999", "Hei")
+	_, _, other := d.Write("email", "main", "maija@mail.example", "Hei")
 	merge := d.admin().do("POST", "/api/v1/merges", map[string]any{"customers": []string{customer, other}}).want(201).text("merge")
 	d.user("aino", auth.Agent, "sales")
 	d.user("root", auth.Administrator)
@@ -45,7 +45,7 @@ func TestSchemathesisFindsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if log := d.log.String(); strings.Contains(log, "request failed") {
+	if log := d.Log.String(); strings.Contains(log, "request failed") {
 		t.Errorf("something broke inside:\n%s", log)
 	}
 	t.Logf("%s", text[max(0, len(text)-2000):])

@@ -32,7 +32,7 @@ type event struct {
 // socket opens a socket with a ticket of the client's, from where cursor says.
 func (c *client) socket(cursor string) *opened {
 	c.d.t.Helper()
-	before := c.d.hub.Sockets()
+	before := c.d.Hub.Sockets()
 	ticket := c.do("POST", "/api/v1/socket-ticket", nil).want(201)
 	path := ticket.text("url")
 	if cursor != "" {
@@ -44,7 +44,7 @@ func (c *client) socket(cursor string) *opened {
 	}
 	conn.SetReadLimit(1 << 20)
 	c.d.t.Cleanup(func() { _ = conn.CloseNow() })
-	c.d.until(func() bool { return c.d.hub.Sockets() > before })
+	c.d.until(func() bool { return c.d.Hub.Sockets() > before })
 	return &opened{c.d.t, conn}
 }
 
@@ -101,7 +101,7 @@ func TestASocketTellsOfANewEntryWholeAndOfItsChanges(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	s := aino.socket("")
-	entry, id, customer := d.write("whatsapp", "main", "358401234567", "Hei")
+	entry, id, customer := d.Write("whatsapp", "main", "358401234567", "Hei")
 	told := s.next()
 	if told.Type != "entry" || told.Case != id || told.Customer != customer || told.Entry["entry"] != entry || told.Why != "new_case" || told.Cursor == "" {
 		t.Fatalf("%+v", told)
@@ -111,12 +111,12 @@ func TestASocketTellsOfANewEntryWholeAndOfItsChanges(t *testing.T) {
 		t.Fatalf("the socket says\n%s\nthe API\n%s", have, whole.raw)
 	}
 	reply := aino.do("POST", "/api/v1/cases/"+id+"/replies", map[string]any{"text": "Katson."}).want(201)
-	d.react()
+	d.React()
 	if told := s.next(); told.Entry["entry"] != reply.text("entry") || told.Entry["state"] != "pending" {
 		t.Fatalf("%+v", told)
 	}
 	aino.do("PATCH", "/api/v1/cases/"+id, map[string]any{"agent": "aino"}).want(200)
-	d.react()
+	d.React()
 	if told := s.next(); told.Type != "case" || told.Case != id || told.Entry != nil {
 		t.Fatalf("%+v", told)
 	}
@@ -137,8 +137,8 @@ func TestFault44_EveryPushIsAuthorisedByItself(t *testing.T) {
 	d := setup(t)
 	sales, billing := d.user("aino", auth.Agent, "sales").socket(""), d.user("eero", auth.Agent, "billing").socket("")
 	everything := d.admin().socket("")
-	_, bill, _ := d.write("email", "bills", "maija@mail.example", "Lasku")
-	_, sale, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, bill, _ := d.Write("email", "bills", "maija@mail.example", "Lasku")
+	_, sale, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	if told := sales.next(); told.Case != sale {
 		t.Fatalf("sales was told of %s", told.Case)
 	}
@@ -150,8 +150,8 @@ func TestFault44_EveryPushIsAuthorisedByItself(t *testing.T) {
 	}
 	// Given away between two messages, the case is told to its new team alone.
 	d.admin().do("PATCH", "/api/v1/cases/"+sale, map[string]any{"team": "billing"}).want(200)
-	d.react()
-	d.write("whatsapp", "main", "358401234567", "Vielä")
+	d.React()
+	d.Write("whatsapp", "main", "358401234567", "Vielä")
 	for range 2 {
 		if told := billing.next(); told.Case != sale {
 			t.Fatalf("billing was told of %s", told.Case)
@@ -168,8 +168,8 @@ func TestFault44_ResumingIsAuthorisedLikePushing(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	start := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
-	d.write("email", "bills", "maija@mail.example", "Lasku")
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	d.Write("email", "bills", "maija@mail.example", "Lasku")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	s := aino.socket(start)
 	if told := s.next(); told.Case != id {
 		t.Fatalf("%+v", told)
@@ -195,7 +195,7 @@ func TestFault45_ABadFrameGetsAGenericErrorAndHarmsNobody(t *testing.T) {
 			t.Fatalf("%q is answered by %+v", frame, told)
 		}
 	}
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	if told := s.next(); told.Case != id {
 		t.Fatalf("%+v", told)
 	}
@@ -244,10 +244,10 @@ func TestASessionThatEndsElsewhereClosesItsSocketsToo(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	s := aino.socket("")
-	elsewhere, err := auth.New(auth.Config{Table: d.table, Now: d.clock.now, Cost: auth.Cost{MemoryKiB: 64, Passes: 1}})
+	elsewhere, err := auth.New(auth.Config{Table: d.Table, Now: func() time.Time { return d.Clock.Now().Time() }, Cost: auth.Cost{MemoryKiB: 64, Passes: 1}})
 	must(t, err)
 	must(t, elsewhere.EndSessions(t.Context(), "root", "aino"))
-	d.hub.Audit(t.Context(), auth.Event{Kind: auth.AuditedUserChanged, Subject: "aino"}) // the ticker asks the same every 15 s
+	d.Hub.Audit(t.Context(), auth.Event{Kind: auth.AuditedUserChanged, Subject: "aino"}) // the ticker asks the same every 15 s
 	if code := s.closed(); code != 4401 {
 		t.Fatalf("closed with %d", code)
 	}
@@ -269,18 +269,18 @@ func TestFault65_ResumingFromACursorMissesNothing(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	first := aino.socket("")
-	d.write("whatsapp", "main", "358401234567", "yksi")
+	d.Write("whatsapp", "main", "358401234567", "yksi")
 	cursor := first.next().Cursor
 	must(t, first.conn.CloseNow())
-	d.until(func() bool { return d.hub.Sockets() == 0 })
+	d.until(func() bool { return d.Hub.Sockets() == 0 })
 	want := map[string]bool{"kaksi": true, "kolme": true}
-	d.write("whatsapp", "main", "358401234567", "kaksi")
-	d.write("whatsapp", "main", "358409999999", "kolme")
+	d.Write("whatsapp", "main", "358401234567", "kaksi")
+	d.Write("whatsapp", "main", "358409999999", "kolme")
 	second := aino.socket(cursor)
 	for len(want) > 0 {
 		delete(want, second.next().Entry["message"].(map[string]any)["text"].(string))
 	}
-	_, id, _ := d.write("whatsapp", "main", "358401111111", "neljä")
+	_, id, _ := d.Write("whatsapp", "main", "358401111111", "neljä")
 	for {
 		if told := second.next(); told.Case == id {
 			return
@@ -293,10 +293,10 @@ func TestWhatTheHubDroppedIsReadFromTheTable(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	s := aino.socket("")
-	d.quietly(func() { d.write("whatsapp", "main", "358401234567", "Hei") })
-	written, err := d.store.Notifications(t.Context(), "sales", "", 1)
+	d.Quietly(func() { d.Write("whatsapp", "main", "358401234567", "Hei") })
+	written, err := d.Store.Notifications(t.Context(), "sales", "", 1)
 	must(t, err)
-	d.hub.Push(t.Context(), append(pushes(100_000), written...)) // more than wait for one socket, so that the last is dropped
+	d.Hub.Push(t.Context(), append(pushes(100_000), written...)) // more than wait for one socket, so that the last is dropped
 	if told := s.next(); told.Type != "entry" {
 		t.Fatalf("%+v", told)
 	}
@@ -307,14 +307,14 @@ func TestAGapOfMoreThanADaySaysRefetch(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	cursor := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
-	d.write("whatsapp", "main", "358401234567", "Hei")
-	d.clock.pass(25 * time.Hour)
+	d.Write("whatsapp", "main", "358401234567", "Hei")
+	d.Clock.Pass(25 * time.Hour)
 	aino.do("POST", "/api/v1/sessions", map[string]any{"user": "aino", "password": password}).want(201)
 	s := aino.socket(cursor)
 	if told := s.next(); told.Type != "refetch" || told.Cursor == "" {
 		t.Fatalf("%+v", told)
 	}
-	_, id, _ := d.write("whatsapp", "main", "358409999999", "Hei taas")
+	_, id, _ := d.Write("whatsapp", "main", "358409999999", "Hei taas")
 	if told := s.next(); told.Case != id {
 		t.Fatalf("%+v", told)
 	}
@@ -341,7 +341,7 @@ func TestASocketOpensWithAFreshTicketOfOnesOwnOriginAlone(t *testing.T) {
 		t.Fatalf("a fresh ticket: %d", got)
 	}
 	late := ticket()
-	d.clock.pass(31 * time.Second)
+	d.Clock.Pass(31 * time.Second)
 	for name, try := range map[string]struct {
 		path   string
 		header http.Header
@@ -358,7 +358,7 @@ func TestASocketOpensWithAFreshTicketOfOnesOwnOriginAlone(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, try.want)
 		}
 	}
-	if strings.Contains(d.log.String(), "ticket=") {
+	if strings.Contains(d.Log.String(), "ticket=") {
 		t.Error("the log holds a ticket")
 	}
 	bad, _, err := websocket.Dial(t.Context(), d.server.URL+ticket()+"&cursor=nonsense", nil)
@@ -372,7 +372,7 @@ func TestClosingTheHubSendsEverybodyElsewhere(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	s := d.user("aino", auth.Agent, "sales").socket("")
-	d.hub.Close()
+	d.Hub.Close()
 	if code := s.closed(); code != websocket.StatusGoingAway {
 		t.Fatalf("closed with %d", code)
 	}
@@ -383,7 +383,7 @@ func TestASlowSocketNeverHoldsThePipelineUp(t *testing.T) {
 	d := setup(t)
 	d.user("aino", auth.Agent, "sales").socket("") // nobody reads from it
 	done := make(chan struct{})
-	go func() { d.hub.Push(t.Context(), pushes(10_000)); close(done) }()
+	go func() { d.Hub.Push(t.Context(), pushes(10_000)); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(patience):
@@ -405,7 +405,7 @@ func TestAnOpenSocketResumesWhenItsClientSaysSo(t *testing.T) {
 	d := setup(t)
 	aino := d.user("aino", auth.Agent, "sales")
 	cursor := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
-	_, id, _ := d.write("whatsapp", "main", "358401234567", "Hei")
+	_, id, _ := d.Write("whatsapp", "main", "358401234567", "Hei")
 	s := aino.socket("")
 	must(t, s.conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"resume","cursor":"`+cursor+`"}`)))
 	if told := s.next(); told.Case != id {

@@ -157,6 +157,6 @@ func TestGuessingAtAPasswordIsSlowedDownWhoeverAsksAgain(t *testing.T) {
 	if refused.header.Get("Retry-After") == "" {
 		t.Error("429 without Retry-After")
 	}
-	d.clock.pass(time.Hour)
+	d.Clock.Pass(time.Hour)
 	d.anonymous().do("POST", "/api/v1/sessions", map[string]any{"user": "aino", "password": password}).want(201)
 }

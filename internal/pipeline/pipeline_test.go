@@ -254,7 +254,7 @@ func (d *desk) even() []pipeline.Balance {
 	balances, err := d.Reconcile(d.t.Context())
 	must(d.t, err)
 	for _, b := range balances {
-		if !b.Even {
+		if !b.Balanced {
 			d.t.Errorf("%s/%s is not even: %+v", b.Channel, b.Account, b.Envelopes)
 		}
 	}
@@ -384,7 +384,7 @@ func TestADroppedAcceptedMessageMakesTheLedgerUnevenAndNamesTheChannel(t *testin
 	d.settle()
 	balances, err := d.Reconcile(t.Context())
 	must(t, err)
-	if b := balances[0]; b.Even || b.Channel != "whatsapp" || b.Account != "main" || b.Envelopes.Accepted != 2 {
+	if b := balances[0]; b.Balanced || b.Channel != "whatsapp" || b.Account != "main" || b.Envelopes.Accepted != 2 {
 		t.Errorf("the loss does not show: %+v", b)
 	}
 }

@@ -132,7 +132,7 @@ func (w *amazon) people() error {
 		return err
 	}
 	w.staff, err = staff.New(w.system.App, staff.Options{
-		Secrets: w.system.Secrets, Blobs: w.system.Blobs, Queues: w.system.Queues, BaseURL: BaseURL, Log: w.stage.Log, Approximate: true, Cost: cheap,
+		Secrets: w.system.Secrets, Blobs: w.system.Blobs, Queues: w.system.Queues, BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap,
 	})
 	if err != nil {
 		return err

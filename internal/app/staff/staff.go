@@ -32,9 +32,7 @@ type Options struct {
 	Team      string
 	Rand      io.Reader
 	Log       *slog.Logger
-	// Approximate says that the queues count as SQS does.
-	Approximate bool
-	Limits      api.Limits
+	Limits    api.Limits
 	// Cost is what a password costs to check; the zero value is right for production.
 	Cost auth.Cost
 }
@@ -51,15 +49,9 @@ func New(a *app.App, o Options) (*Staff, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ledgers []queue.Counter
-	for _, name := range []string{"inbound", "mail"} {
-		if c, ok := o.Queues[name].(queue.Counter); ok {
-			ledgers = append(ledgers, c)
-		}
-	}
 	doors, err := api.New(api.Deps{
 		Store: a.Store, Auth: who.Auth, Channels: a.Channels, CommonSettings: app.CommonSettings(), Secrets: o.Secrets, Blobs: o.Blobs,
-		Pipeline: path{a.Pipeline}, Queues: o.Queues, Ledgers: ledgers, Approximate: o.Approximate, Healthy: a.Store.Heartbeat, Live: who.Live, Log: o.Log,
+		Pipeline: path{a.Pipeline}, Queues: o.Queues, Healthy: a.Store.Heartbeat, Live: who.Live, Log: o.Log,
 		Config: api.Config{BaseURL: o.BaseURL, SocketURL: o.SocketURL, Team: o.Team, Limits: o.Limits},
 	})
 	if err != nil {
@@ -77,4 +69,25 @@ func (p path) Route(ctx context.Context, c *timeline.Case, last *timeline.Entry,
 		return nil, err
 	}
 	return &api.Route{Channel: way.Channel, Account: way.Account, To: way.To, MessageID: way.MessageID, Info: way.Info}, nil
+}
+
+func (p path) Reconcile(ctx context.Context) ([]api.Ledger, error) {
+	balances, err := p.Pipeline.Reconcile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]api.Ledger, len(balances))
+	for i := range balances {
+		b := &balances[i]
+		all[i] = api.Ledger{
+			Channel: b.Channel, Account: b.Account, Received: b.Received, Stored: b.Stored, Duplicate: b.Duplicate, Quarantined: b.Quarantined,
+			Pending: b.Pending, Dead: b.Dead, Balanced: b.Balanced, Envelopes: api.Envelopes{
+				Accepted: b.Envelopes.Accepted, Processed: b.Envelopes.Processed, Queued: b.Envelopes.Queued, Dead: b.Envelopes.Dead, Approximate: b.Approximate,
+			},
+		}
+		if !b.LastReceived.IsZero() {
+			all[i].LastReceived = &b.LastReceived
+		}
+	}
+	return all, nil
 }

@@ -13,7 +13,7 @@ import (
 func New(s *aws.System) (http.Handler, error) {
 	people, err := staff.New(s.App, staff.Options{
 		Secrets: s.Secrets, Blobs: s.Blobs, Queues: s.Queues, BaseURL: s.Env.BaseURL, Team: s.Env.Team, Rand: rand.Reader, Log: s.Log,
-		Approximate: true, SocketURL: s.Env.SocketURL,
+		SocketURL: s.Env.SocketURL,
 	})
 	if err != nil {
 		return nil, err
