@@ -33,6 +33,8 @@ type Deps struct {
 	Push                        pipeline.Push
 	Notifiers                   []pipeline.Notifier
 	Notice                      func([]byte) (*pipeline.MailNotice, error)
+	// Instance names this process where it numbers what it accepts, see pipeline.Deps.
+	Instance string
 	// Key is the deployment key, 32 bytes.
 	Key []byte
 	// Now is the clock; Rand the source of IDs and secrets. Pause waits before a write that met another is tried again; nil
@@ -67,7 +69,7 @@ func New(d Deps) (*App, error) {
 	}
 	p, err := pipeline.New(pipeline.Deps{
 		Store: s, Blobs: d.Blobs, Secrets: d.Secrets, Channels: registry, Inbound: d.Inbound, Mails: d.Mails, Media: d.Media, Wake: d.Wake,
-		HTTP: d.HTTP, Files: d.Files, Inspect: d.Inspect, Mailer: d.Mailer, Push: d.Push, Notifiers: d.Notifiers, Notice: d.Notice, Now: d.Now, NewID: ids, Log: d.Log, Config: d.Config,
+		HTTP: d.HTTP, Files: d.Files, Inspect: d.Inspect, Mailer: d.Mailer, Push: d.Push, Notifiers: d.Notifiers, Notice: d.Notice, Instance: d.Instance, Now: d.Now, NewID: ids, Log: d.Log, Config: d.Config,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)

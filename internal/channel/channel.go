@@ -88,8 +88,20 @@ type Envelope struct {
 	Blob string `json:"blob,omitempty"`
 	// Mail is what is known of a mail beside its bytes; nil for every other channel.
 	Mail *Mail `json:"mail,omitempty"`
+	// Count is its place among what was accepted, where whoever accepts numbers (docs/adr/0012); nil elsewhere.
+	Count *Count `json:"count,omitempty"`
 	// Settings are the account's, filled in before Parse is called. Secrets are never here.
 	Settings map[string]string `json:"-"`
+}
+
+// Count is an envelope's place among those that one process accepted for one account.
+type Count struct {
+	// By names the process, N counts from 1.
+	By string `json:"by"`
+	N  int64  `json:"n"`
+	// Void are earlier numbers, as first and last, of envelopes that the queue did not confirm: whoever sent them was told to
+	// send them again, so nothing is missing when they never turn up.
+	Void [][2]int64 `json:"void,omitempty"`
 }
 
 // Mail is what the receiving side knows of a mail beside its bytes.

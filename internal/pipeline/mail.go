@@ -3,10 +3,12 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
 )
 
@@ -90,12 +92,41 @@ func (p *Pipeline) Mail(ctx context.Context, batch []queue.Message) (failed []st
 			work.fail(m.ID, err)
 		}
 		work.record(ctx)
+		work.note(ctx)
 		if err := work.failed[m.ID]; err != nil && !p.putOff(ctx, p.Mails, m, err) {
 			failed = append(failed, m.ID)
 			p.Log.ErrorContext(ctx, "mail not processed", "message", m.ID, "attempt", m.Attempt, "err", err)
 		}
 	}
 	return failed
+}
+
+// mailAccounts are the accounts that a message in the Mails queue is for.
+func (p *Pipeline) mailAccounts(ctx context.Context, body []byte) ([]store.AccountKey, error) {
+	var all []store.AccountKey
+	if e, err := decode(body); err == nil {
+		return append(all, store.AccountOf(e.Channel, e.Account)), nil
+	}
+	if p.Notice == nil {
+		return nil, nil
+	}
+	notice, err := p.Notice(body)
+	if err != nil || notice == nil {
+		return nil, nil //nolint:nilerr // no mail: nobody's
+	}
+	for _, recipient := range notice.Mail.Recipients {
+		account, err := p.MailAccount(ctx, recipient)
+		if err != nil {
+			return nil, err
+		}
+		if account == nil {
+			continue
+		}
+		if k := store.AccountOf(account.Channel, account.ID); !slices.Contains(all, k) {
+			all = append(all, k)
+		}
+	}
+	return all, nil
 }
 
 func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Message) error {
@@ -129,6 +160,7 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 		if err := work.takeEnvelope(ctx, m.ID, e); err != nil {
 			return err
 		}
+		work.mail(m.ID, account)
 	}
 	if len(done) == 0 {
 		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}

@@ -39,6 +39,8 @@ type Deps struct {
 	// Push tells connected staff at once; Notifiers tell them in other ways. Both may be empty.
 	Push      Push
 	Notifiers []Notifier
+	// Instance, when set, names this process: it numbers what it accepts, because the queues count nothing (docs/adr/0012).
+	Instance string
 	// Notice understands what a mail provider puts into the Mails queue by itself; nil where only our own listener does.
 	Notice func(raw []byte) (*MailNotice, error)
 	Now    func() msg.Time
@@ -76,10 +78,12 @@ type MailNotice struct {
 	Mail channel.Mail
 }
 
-// Pipeline is the handlers. Its only state is a cache of accounts; it is safe for concurrent use.
+// Pipeline is the handlers. Its only state is a cache of accounts and the numbers of what it accepted; it is safe for
+// concurrent use.
 type Pipeline struct {
 	Deps
 	accounts *accounts
+	numbers  numbers
 	packer   compressor
 }
 
@@ -96,7 +100,7 @@ func New(d Deps) (*Pipeline, error) {
 	if d.Config.Team == "" {
 		d.Config.Team = "support"
 	}
-	p := &Pipeline{Deps: d}
+	p := &Pipeline{Deps: d, numbers: numbers{by: d.Instance}}
 	p.accounts = newAccounts(d.Store, d.Secrets, d.Now)
 	return p, nil
 }

@@ -37,6 +37,7 @@ func (p *Pipeline) Process(ctx context.Context, batch []queue.Message) (failed [
 		}
 	}
 	work.record(ctx)
+	work.note(ctx)
 	for i := range batch {
 		m := &batch[i]
 		err := work.failed[m.ID]
@@ -74,8 +75,12 @@ type batchWork struct {
 	groups [][]item
 	byKey  map[string]int
 
-	mu     sync.Mutex // guards failed: groups are recorded side by side
+	mu     sync.Mutex // guards failed and numbered: groups are recorded side by side
 	failed map[string]error
+	// numbered are the numbered envelopes of the batch by message.
+	numbered map[string]*worked
+	// mails are those that a mail provider announced without a number, by message.
+	mails map[string][]store.Noted
 }
 
 // item is one event with the queue message that it came in.
@@ -100,6 +105,7 @@ func (w *batchWork) take(ctx context.Context, m *queue.Message) error {
 		broken := &channel.Envelope{ID: "message-" + m.ID, Channel: groupChannel(m.Group), Account: groupAccount(m.Group), ReceivedAt: m.SentAt, Body: m.Body}
 		return p.quarantine(ctx, broken, channel.CauseInternal, "the queue message is not an envelope: "+err.Error(), 0, false)
 	}
+	w.number(m.ID, e)
 	if err := p.open(ctx, e); err != nil {
 		return err
 	}
@@ -141,7 +147,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 	}
 	for i := range events {
 		in := store.Incoming{Event: events[i], Scope: scope(&info, account), ReceivedAt: e.ReceivedAt, Envelope: e.ID, Place: i, Raw: raw, RawBlob: rawBlob}
-		in.Event.Account = account.ID
+		in.Event.Account, in.By = account.ID, place(e.Count, i)
 		expectFiles(in.Event.Message)
 		owner := account
 		if s := events[i].Scope; s != "" && s != in.Scope {
@@ -154,7 +160,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 				}
 				continue
 			}
-			in.Scope, in.Event.Account = s, owner.ID
+			in.Scope, in.Event.Account, in.By = s, owner.ID, "" // another account's: its tally counts it
 		}
 		in.Event.Scope = ""
 		in.Rules = p.rules(&info, owner)
@@ -404,9 +410,10 @@ func (w *batchWork) recordGroup(ctx context.Context, group []item) {
 	for i := range group {
 		in[i] = group[i].in
 	}
-	_, err := w.p.Store.Record(ctx, in)
+	out, err := w.p.Store.Record(ctx, in)
 	switch {
 	case err == nil:
+		w.brought(group, out)
 		return
 	case len(group) == 1:
 		w.failOne(ctx, &group[0], err)
@@ -417,9 +424,11 @@ func (w *batchWork) recordGroup(ctx context.Context, group []item) {
 		return
 	}
 	for i := range group { // one that cannot be stored must not hold up the others
-		if _, err := w.p.Store.Record(ctx, in[i:i+1]); err != nil {
+		out, err := w.p.Store.Record(ctx, in[i:i+1])
+		if err != nil {
 			w.failOne(ctx, &group[i], err)
 		}
+		w.brought(group[i:i+1], out)
 	}
 }
 

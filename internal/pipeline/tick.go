@@ -17,7 +17,7 @@ const (
 )
 
 // Tick looks after what waits, once a minute: answers whose wake-up was lost, attempts whose end nobody saw, snoozes that
-// end, cases that nobody has opened, things whose message never came. It may run at any time, anywhere, twice at once.
+// end, cases that nobody has opened, things whose message never came; and it sums up what workers noted. It may run at any time, anywhere, twice at once.
 func (p *Pipeline) Tick(ctx context.Context) error {
 	due, err := p.Store.DueBefore(ctx, p.Now(), tickLimit)
 	if err != nil {
@@ -42,6 +42,9 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 		if err != nil && fault.Of(err) != fault.Missing {
 			errs = append(errs, err)
 		}
+	}
+	if _, err := p.Store.FoldEnvelopes(ctx); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

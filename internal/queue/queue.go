@@ -85,9 +85,12 @@ type Ledger struct {
 	Processed int64 `json:"processed"`
 	Queued    int64 `json:"queued"`
 	Dead      int64 `json:"dead"`
+	// Missing names what was accepted and is nowhere, in words, where the queue can tell.
+	Missing string `json:"missing,omitempty"`
 }
 
-// Counter is a queue that keeps a ledger by group, exact. A redriven message is neither accepted nor processed anew.
+// Counter is a queue that keeps a ledger by group: exact, or with Queued as exact as its Depth. A redriven message is neither
+// accepted nor processed anew.
 type Counter interface {
 	Ledger(ctx context.Context) (map[string]Ledger, error)
 }

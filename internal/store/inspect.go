@@ -24,6 +24,7 @@ type Inspection struct {
 	references map[string]string // reference -> case
 	sums       map[AccountKey]Counts
 	tallies    map[AccountKey]Counts
+	notes      folded
 	problems   []string
 	// Items, Entries, Cases and Customers are how many there were.
 	Items, Entries, Cases, Customers int
@@ -50,6 +51,7 @@ func NewInspection() *Inspection {
 		entries: map[string]seenEntry{}, cases: map[string]*seenCase{}, customers: map[string]*timeline.Customer{}, identities: map[string]string{},
 		externals: map[string]string{}, notified: map[string]string{}, assigned: map[string]bool{}, references: map[string]string{},
 		sums: map[AccountKey]Counts{}, tallies: map[AccountKey]Counts{},
+		notes: folded{accounts: map[AccountKey]*Envelopes{}, taken: map[AccountKey]bool{}},
 	}
 }
 
@@ -76,7 +78,16 @@ func (i *Inspection) Item(item *table.Item) {
 		i.customerItem(rest, item)
 	case "X":
 		x := new(external)
-		if i.read(item, x) && x.Channel != "" && x.Entry != "" {
+		if !i.read(item, x) || x.Channel == "" {
+			return
+		}
+		if x.By != "" { // the ledger counts it by its envelope's note
+			account := AccountOf(x.Channel, x.Account)
+			sum := i.sums[account]
+			sum.Stored++
+			i.sums[account] = sum
+		}
+		if x.Entry != "" {
 			if other, twice := i.externals[x.Entry]; twice {
 				i.problem("I2: entry %s is named by two external IDs: %s and %s", x.Entry, other, item.PK)
 			}
@@ -103,6 +114,8 @@ func (i *Inspection) Item(item *table.Item) {
 		if !strings.HasPrefix(rest, "token#") && i.read(item, p) {
 			i.references[rest] = p.Case
 		}
+	case "V":
+		i.notes.item(item)
 	case "T":
 		if item.PK == tallyIndexPK {
 			return
@@ -171,11 +184,26 @@ func (i *Inspection) work(item *table.Item, c *timeline.Case) {
 	}
 }
 
-// Followed compares the running tallies with the sums over all items: right only when React has followed every change.
+// Followed compares the ledger of events, which is the running tallies and the notes of envelopes, with the sums over all
+// items, and finds envelopes that were accepted and that nobody is done with: right only when React has followed every change
+// and the queues are empty.
 func (i *Inspection) Followed() {
+	noted, err := i.notes.whole()
+	if err != nil {
+		i.problem("%v", err)
+	}
 	for account, sum := range i.sums {
-		if i.tallies[account] != sum {
-			i.problem("I1: the ledger of %s says %+v and its items add up to %+v", account, i.tallies[account], sum)
+		told := i.tallies[account]
+		if e := noted[account]; e != nil {
+			told.Stored += e.Stored
+		}
+		if told != sum {
+			i.problem("I1: the ledger of %s says %+v and its items add up to %+v", account, told, sum)
+		}
+	}
+	for account, e := range noted {
+		if missing := e.Missing(); len(missing) > 0 {
+			i.problem("I1: %d envelopes of %s were accepted and nobody is done with them: %s", len(missing), account, Numbers(missing))
 		}
 	}
 }

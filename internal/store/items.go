@@ -28,6 +28,8 @@ type external struct {
 	Erased  bool `json:"erased,omitempty"`
 	Applied int  `json:"applied,omitempty"`
 	Ignored int  `json:"ignored,omitempty"`
+	// By names the envelope that brought it, where envelopes are numbered: its note counts the object, and no tally does.
+	By string `json:"by,omitempty"`
 	// Seen counts how often the object came again.
 	Seen int `json:"seen,omitempty"`
 	// Waiting are receipts, edits, removals and reactions that came before it.

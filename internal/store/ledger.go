@@ -40,8 +40,9 @@ func (k AccountKey) Split() (channel, account string) {
 	return channel, account
 }
 
-// Contribution is what one item counts in the ledger of events, and of which account. The ledger is the sum over all items:
-// exact, because each event is counted in the item that it changed, in the transaction that changed it.
+// Contribution is what one item counts in the tallies of the ledger of events, and of which account. The ledger is the sum over
+// all items: exact, because each event is counted in the item that it changed, in the transaction that changed it. The arrival
+// of an object whose envelope is numbered counts nothing here: it is in the note of its envelope (see Incoming.By).
 func Contribution(item *table.Item) (AccountKey, Counts, error) {
 	if item == nil {
 		return "", Counts{}, nil
@@ -49,10 +50,10 @@ func Contribution(item *table.Item) (AccountKey, Counts, error) {
 	switch {
 	case strings.HasPrefix(item.PK, "X#"):
 		var x struct {
-			Channel, Account, Entry string
-			Own, Erased             bool
-			Seen, Applied, Ignored  int
-			Waiting                 []json.RawMessage
+			Channel, Account, Entry, By string
+			Own, Erased                 bool
+			Seen, Applied, Ignored      int
+			Waiting                     []json.RawMessage
 		}
 		if err := json.Unmarshal(item.Body, &x); err != nil {
 			return "", Counts{}, damaged(item.Key, err)
@@ -61,7 +62,7 @@ func Contribution(item *table.Item) (AccountKey, Counts, error) {
 			return "", Counts{}, nil // an idempotency marker
 		}
 		c := Counts{Stored: int64(x.Applied), Duplicate: int64(x.Seen + x.Ignored), Pending: int64(len(x.Waiting))}
-		if (x.Entry != "" || x.Erased) && !x.Own {
+		if (x.Entry != "" || x.Erased) && !x.Own && x.By == "" {
 			c.Stored++
 		}
 		return AccountOf(x.Channel, x.Account), c, nil
@@ -203,8 +204,12 @@ type Account struct {
 	LastReceived msg.Time
 }
 
-// Ledger sums the tallies: the ledger of events by account, as far as React has come.
+// Ledger sums the tallies and what the notes of envelopes count: the ledger of events by account, as far as React has come.
 func (s *Store) Ledger(ctx context.Context) ([]Account, error) {
+	noted, err := s.Envelopes(ctx)
+	if err != nil {
+		return nil, err
+	}
 	names, err := s.table.Query(ctx, table.Query{PK: tallyIndexPK})
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
@@ -222,6 +227,16 @@ func (s *Store) Ledger(ctx context.Context) ([]Account, error) {
 			a.add(t.Counts, 1)
 			a.LastReceived = max(a.LastReceived, t.LastReceived)
 		}
+		if e := noted[account]; e != nil {
+			a.Stored += e.Stored
+			a.LastReceived = max(a.LastReceived, e.LastReceived)
+			delete(noted, account)
+		}
+		all = append(all, a)
+	}
+	for _, account := range slices.Sorted(maps.Keys(noted)) { // those that no tally counts anything of
+		a := Account{Counts: Counts{Stored: noted[account].Stored}, LastReceived: noted[account].LastReceived}
+		a.Channel, a.Account = account.Split()
 		all = append(all, a)
 	}
 	return all, nil

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // opening hours are told in the desk's time zone, which the runtime image may not know
 
@@ -155,6 +157,8 @@ type Options struct {
 	Pause func(ctx context.Context, attempt int) error
 	// Key is the deployment key; read from the secrets when nil.
 	Key []byte
+	// Instance names the process among those that ever accept anything; made from the clock and chance when empty.
+	Instance string
 }
 
 // KeyName is where the deployment key lies in the secret store.
@@ -171,6 +175,9 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
+	if o.Instance == "" {
+		o.Instance = instance(o.Now())
+	}
 	zone, err := time.LoadLocation(e.Zone)
 	if err != nil {
 		return nil, fmt.Errorf("start: time zone: %w", err)
@@ -186,10 +193,14 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	}
 	s.Table = dynamo.New(c.DynamoDB, e.Table, dynamo.Options{Now: o.Now, Meter: o.Meter})
 	s.Blobs = blobs3.New(blobs3.Options{Client: c.S3, Bucket: e.Bucket})
+	numbered := map[string]*pipeline.NumberedQueue{"inbound": {}, "mail": {Mails: true}}
 	for _, name := range QueueNames {
 		var q queue.Queue = queuesqs.New(c.SQS, e.Queues[name], e.Dead[name])
 		if o.Queues != nil {
 			q = o.Queues(name, q)
+		}
+		if n := numbered[name]; n != nil {
+			n.Queue, q = q, n
 		}
 		s.Queues[name] = q
 	}
@@ -197,13 +208,21 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	s.App, err = app.New(app.Deps{
 		Table: s.Table, Blobs: s.Blobs, Secrets: s.Secrets, Inbound: s.Queues["inbound"], Mails: s.Queues["mail"], Media: s.Queues["media"], Wake: s.Queues["wake"],
 		HTTP: g.Client(), Files: g.Follower(), Inspect: o.Inspect, Mailer: sesmail.New(c.SES, c.Region, e.ConfigurationSet), Push: o.Push, Notifiers: o.Notifiers,
-		Notice: notice, Key: s.Key, Now: o.Now, Rand: o.Rand, Pause: o.Pause, Log: o.Log,
+		Notice: notice, Instance: o.Instance, Key: s.Key, Now: o.Now, Rand: o.Rand, Pause: o.Pause, Log: o.Log,
 		Config: pipeline.Config{BaseURL: e.BaseURL, Team: e.Team, Hours: timeline.OfficeHours(zone)},
 	})
 	if err != nil {
 		return nil, err
 	}
+	for _, q := range numbered {
+		q.Attach(s.Pipeline)
+	}
 	return s, nil
+}
+
+// instance names this process: when it began, in base 36, and four letters of chance.
+func instance(now msg.Time) string {
+	return strconv.FormatInt(int64(now), 36) + strings.ToLower(rand.Text()[:4])
 }
 
 func logger(level string) *slog.Logger {
@@ -271,4 +290,16 @@ func (s *System) Hooks() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/{channel}/{account}", s.Pipeline.Ingest())
 	return mux
+}
+
+// leaveWithin is how long a process has that is told to end: Lambda kills it after half a second.
+const leaveWithin = 400 * time.Millisecond
+
+// Leave tells how much was accepted, for a process that is told to end (lambda.WithEnableSIGTERM).
+func (s *System) Leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	if err := s.Pipeline.Leave(ctx); err != nil {
+		s.Log.WarnContext(ctx, "not told how much was accepted", "err", err)
+	}
 }
