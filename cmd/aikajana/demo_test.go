@@ -32,6 +32,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// waitingLimit is when a test that waits for a fact gives up: far beyond what it takes, also on a machine with too much to do.
+const waitingLimit = 2 * time.Minute
+
 // awaits waits until the output holds a text.
 func (o *output) awaits(t *testing.T, text string) {
 	t.Helper()
@@ -41,7 +44,7 @@ func (o *output) awaits(t *testing.T, text string) {
 // matches waits until the output holds what is looked for.
 func (o *output) matches(t *testing.T, what *regexp.Regexp) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(waitingLimit)
 	for !what.MatchString(o.String()) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it never printed %q, only:\n%s", what, o.String())

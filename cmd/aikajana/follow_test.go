@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/app/local"
 )
@@ -57,9 +58,8 @@ func TestFollowingGoesOnWhereItWasAfterTheServerRestarted(t *testing.T) {
 	fillIn(t, at, "ensimmäinen")
 	where := []string{"--server", "http://" + at, "--token", adminToken}
 	var found, errs output
-	deadline := 400 // tries of 10 ms and more
-	for ; run(t.Context(), append(where, "timeline", "email.unverified:maija@posti.example"), streams{strings.NewReader(""), &found, &errs}) != exitOK; deadline-- {
-		if deadline == 0 {
+	for deadline := time.Now().Add(waitingLimit); run(t.Context(), append(where, "timeline", "email.unverified:maija@posti.example"), streams{strings.NewReader(""), &found, &errs}) != exitOK; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
 			t.Fatalf("the form never became a timeline: %s", errs.String())
 		}
 	}

@@ -187,6 +187,7 @@ func (w *world) answer(ctx context.Context) {
 // TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled kills the process with signal 9 again and again, on one growing
 // store, while customers write by webhook and mail and an agent answers.
 func TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled(t *testing.T) {
+	t.Parallel()
 	rounds := killRounds
 	soak := os.Getenv("AIKAJANA_KILL_ROUNDS") != ""
 	if n, err := strconv.Atoi(os.Getenv("AIKAJANA_KILL_ROUNDS")); err == nil {

@@ -138,7 +138,7 @@ func sets(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func eventuallyIn(ts *testscript.TestScript, what string, ok func() bool) {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(waitingLimit)
 	for !ok() {
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited too long until %s", what)
