@@ -35,7 +35,7 @@ type placeInLine struct {
 const page = 500
 
 type dumpCmd struct {
-	Table  string `required:"" help:"The table; output Table of the stack." placeholder:"NAME"`
+	Table  string `help:"The table, to dump items; output Table of the stack." placeholder:"NAME"`
 	Items  string `help:"File to write items to; standard output when not given." placeholder:"FILE"`
 	Bucket string `help:"The bucket, to dump blobs too; output Bucket of the stack." placeholder:"NAME" and:"blobs"`
 	Blobs  string `help:"Folder to write blobs to." placeholder:"DIR" and:"blobs"`
@@ -44,29 +44,32 @@ type dumpCmd struct {
 // Help shows an example.
 func (dumpCmd) Help() string {
 	return "What is written while it runs may be in the dump or not. The deployment key is needed to find anybody in it again: save " +
-		"it with \"key --save\".\n\nExample: aikajana-aws dump --table aikajana-Table-1A2B3C --items items.jsonl --bucket aikajana-databucket-4d5e --blobs blobs"
+		"it with \"key --save\". Blobs alone go without --table; those that are in the folder already are written anew.\n\nExample: aikajana-aws dump --table aikajana-Table-1A2B3C --items items.jsonl --bucket aikajana-databucket-4d5e --blobs blobs"
+}
+
+// Validate says what does not go together.
+func (c *dumpCmd) Validate() error {
+	switch {
+	case c.Table == "" && c.Bucket == "":
+		return errors.New("say what to dump: --table, or --bucket and --blobs, or all of them")
+	case c.Table == "" && c.Items != "":
+		return errors.New("--items goes with --table")
+	}
+	return nil
 }
 
 // Run dumps.
-func (c *dumpCmd) Run(ctx context.Context, s streams, at cloud) (err error) {
-	t, err := tableOf(ctx, at, c.Table)
-	if err != nil {
-		return err
-	}
-	out := s.out
-	if c.Items != "" {
-		f, err := os.OpenFile(c.Items, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+func (c *dumpCmd) Run(ctx context.Context, s streams, at cloud) error {
+	items, n := 0, 0
+	if c.Table != "" {
+		t, err := tableOf(ctx, at, c.Table)
 		if err != nil {
-			return fmt.Errorf("dump items: %w", err)
+			return err
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		out = f
+		if items, err = c.dumpTable(ctx, t, s.out); err != nil {
+			return err
+		}
 	}
-	items, err := dumpItems(ctx, t, out)
-	if err != nil {
-		return err
-	}
-	n := 0
 	if c.Blobs != "" {
 		store, err := blobsOf(ctx, at, c.Bucket)
 		if err != nil {
@@ -76,8 +79,20 @@ func (c *dumpCmd) Run(ctx context.Context, s streams, at cloud) (err error) {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(s.err, "%d items and %d blobs dumped\n", items, n)
+	_, err := fmt.Fprintf(s.err, "%d items and %d blobs dumped\n", items, n)
 	return err
+}
+
+func (c *dumpCmd) dumpTable(ctx context.Context, t table.Scanner, out io.Writer) (n int, err error) {
+	if c.Items != "" {
+		f, err := os.OpenFile(c.Items, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+		if err != nil {
+			return 0, fmt.Errorf("dump items: %w", err)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		out = f
+	}
+	return dumpItems(ctx, t, out)
 }
 
 func dumpItems(ctx context.Context, t table.Scanner, out io.Writer) (int, error) {

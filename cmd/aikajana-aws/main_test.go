@@ -22,6 +22,10 @@ func TestMistypedCommandLineIsExplained(t *testing.T) {
 		{[]string{"check"}, exitUsage, "--table"},
 		{[]string{"key", "--secret-path", "/aikajana/x"}, exitUsage, "--create"},
 		{[]string{"dump", "--table", "t", "--blobs", "d"}, exitUsage, "--bucket"},
+		{[]string{"dump"}, exitUsage, "--table, or --bucket"},
+		{[]string{"dump", "--items", "f", "--bucket", "b", "--blobs", "d"}, exitUsage, "--items goes with --table"},
+		{[]string{"erase-again", "--table", "t", "--bucket", "b"}, exitUsage, "--secret-path"},
+		{[]string{"replay", "--table", "t", "--bucket", "b", "--inbound", "u", "--mail", "v", "--since", "yesterday"}, exitUsage, "--since"},
 		{[]string{"check", "--table", "t"}, exitFailed, "AWS_REGION"},
 	} {
 		var out bytes.Buffer
