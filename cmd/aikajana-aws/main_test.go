@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
@@ -34,3 +38,56 @@ func TestMistypedCommandLineIsExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesNameCommandsAndFlagsThatThereAre holds what documents say to type to what there is to be typed.
+func TestPagesNameCommandsAndFlagsThatThereAre(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := map[string]map[string]bool{}
+	for _, n := range parser.Model.Children {
+		commands[n.Name] = map[string]bool{"help": true}
+		for _, f := range n.Flags {
+			commands[n.Name][f.Name] = true
+		}
+	}
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("../../docs/aws/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(append(pages, more...), "../../README.md", "../../template.yaml") {
+		body, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range typed.FindAllStringSubmatch(string(body), -1) {
+			found++
+			flags, ok := commands[m[1]]
+			if !ok {
+				t.Errorf("%s: there is no command aikajana-aws %s", page, m[1])
+				continue
+			}
+			for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
+				if !flags[f[1]] {
+					t.Errorf("%s: aikajana-aws %s has no flag --%s", page, m[1], f[1])
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d commands were found", found)
+	}
+}
+
+// typed is a command in code: behind a backtick, or at the beginning of a line.
+var (
+	typed = regexp.MustCompile("(?m)(?:`|^ *)aikajana-aws ([a-z-]+)([^`\n]*)")
+	flag  = regexp.MustCompile(`--([a-z][a-z-]*)`)
+)
