@@ -17,12 +17,12 @@ import (
 	_ "time/tzdata" // opening hours are told in the desk's time zone, which the runtime image may not know
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/aikajana/aikajana/internal/app"
 	blobs3 "github.com/aikajana/aikajana/internal/blob/s3"
@@ -108,16 +108,7 @@ type Clients struct {
 	Config aws.Config
 }
 
-// NewClients makes the clients of the process's region and role. AWS_ENDPOINT_URL_… variables point them elsewhere.
-func NewClients(ctx context.Context) (*Clients, error) {
-	c, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("start: load the AWS configuration: %w", err)
-	}
-	return ClientsOf(c), nil
-}
-
-// ClientsOf makes the clients of a configuration.
+// ClientsOf makes the clients of a configuration. AWS_ENDPOINT_URL_… variables point them elsewhere.
 func ClientsOf(c aws.Config) *Clients {
 	return &Clients{
 		DynamoDB: dynamodb.NewFromConfig(c), SQS: sqs.NewFromConfig(c), S3: s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL_S3") != "" }),
@@ -267,10 +258,10 @@ func MustStart(o Options) *System {
 	ctx := context.Background()
 	e, err := ReadEnvironment(os.Getenv)
 	if err == nil {
-		var c *Clients
-		if c, err = NewClients(ctx); err == nil {
+		var c aws.Config
+		if c, err = configOf(os.Getenv, logging.NewStandardLogger(os.Stderr)); err == nil {
 			var s *System
-			if s, err = New(ctx, e, c, o); err == nil {
+			if s, err = New(ctx, e, ClientsOf(c), o); err == nil {
 				return s
 			}
 		}
