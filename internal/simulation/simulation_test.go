@@ -112,6 +112,10 @@ func scenarios() []scenario {
 		{"ten messages of one customer at once", []func(*world){posts(ten...)}, sameCase("w0", "w9")},
 		{"early reaction and edit", []func(*world){posts(reaction), posts(edit), posts(text("w1", "hello", 0), text("w2", "x", time.Second)), posts(removal)}, one("w1", "edited")},
 		{"reply and receipts", []func(*world){posts(text("w1", "hello", 0)), replies("w1", "answer"), replies("w1", "another")}, answered("answer", "another")},
+		{"an answer and its echo", []func(*world){
+			posts(text("w1", "hello", 0)), func(w *world) { w.provider.echoes = true },
+			inOne(replies("w1", "answer"), func(w *world) { w.rival = w.worksOff }), (*world).rivals,
+		}, inOne(answered("answer"), told("hello", "answer"))},
 		{"merge and take back", []func(*world){
 			posts(text("w1", "hello", 0)), posts(from(pekka, text("p1", "moi", 0))), merges("w1", "p1"),
 			posts(from(pekka, text("p2", "more", time.Minute))), unmerges("w1"), posts(from(pekka, text("p3", "last", 2*time.Minute))),
@@ -177,6 +181,22 @@ func answered(words ...string) func(*world) {
 			if n != 1 {
 				w.wrong("answer %q is there %d times", want, n)
 			}
+		}
+	}
+}
+
+// told: people said these words and no others, once each.
+func told(words ...string) func(*world) {
+	return func(w *world) {
+		var have []string
+		for _, e := range w.entries() {
+			if !e.Automatic {
+				have = append(have, e.Message.Text)
+			}
+		}
+		slices.Sort(have)
+		if !slices.Equal(have, slices.Sorted(slices.Values(words))) {
+			w.wrong("I2: the timelines say %q instead of %q", have, words)
 		}
 	}
 }

@@ -362,6 +362,8 @@ type provider struct {
 	took      map[string]int
 	automatic map[string]int
 	files     int
+	// echoes has it tell the desk of what the desk itself sent.
+	echoes bool
 }
 
 // post has the provider tell the desk of events in one envelope.
@@ -385,13 +387,35 @@ func (v *provider) call() bool {
 	})
 	if answered {
 		v.undelivered = v.undelivered[1:]
-		for i := range events {
-			if events[i].Kind == msg.KindMessage && events[i].ID != unreadable {
-				w.accepted[events[i].ID] = true
-			}
-		}
+		v.taken(events)
 	}
 	return true
+}
+
+// taken notes that the desk took responsibility for events.
+func (v *provider) taken(events []msg.Event) {
+	for i := range events {
+		if events[i].Kind == msg.KindMessage && events[i].ID != unreadable {
+			v.w.accepted[events[i].ID] = true
+		}
+	}
+}
+
+// worksOff takes what the provider wants to tell and works it into timelines at once, by a process without faults.
+func (w *world) worksOff(p *pipeline.Pipeline) {
+	ctx := context.Background()
+	for _, events := range w.provider.undelivered {
+		body, err := json.Marshal(events)
+		w.must(err)
+		w.provider.taken(events)
+		w.must(p.Accept(ctx, &channel.Envelope{ID: w.newID(), Channel: "sim", Account: "main", ReceivedAt: w.now(), Body: body}, w.queues["inbound"]))
+	}
+	w.provider.undelivered = nil
+	batch, err := w.queues["inbound"].Receive(ctx, 10, 0)
+	w.must(err)
+	if len(batch) > 0 && len(p.Process(ctx, batch)) == 0 {
+		w.must(w.queues["inbound"].Ack(ctx, batch...))
+	}
 }
 
 // unreadable is the ID of a message that the adapter does not understand until it was mended.
@@ -441,6 +465,12 @@ func (a adapter) Send(_ context.Context, _ channel.Conn, o msg.Outbound) (r msg.
 			a.v.w.post(msg.Event{
 				Channel: "sim", Account: "main", Kind: msg.KindReceipt, Time: a.v.w.now(), Direction: msg.In, Tag: o.Entry,
 				Receipt: &msg.Receipt{Of: id, State: state, Recipient: o.To.Value},
+			})
+		}
+		if a.v.echoes {
+			a.v.w.post(msg.Event{
+				Channel: "sim", Account: "main", ID: id, Kind: msg.KindMessage, Time: a.v.w.now(), Direction: msg.Out,
+				From: msg.Address{Kind: "sim.desk", Value: "1"}, To: []msg.Address{o.To}, Thread: o.To.Value, Message: &msg.Message{Text: o.Text},
 			})
 		}
 		r = msg.Receipt{Of: id, State: msg.Accepted}

@@ -372,48 +372,5 @@ func (u *unit) thread(e *entryRecord, messageID string) error {
 	return nil
 }
 
-// own notes the external ID of a message of ours and works in what came for it before.
-func (u *unit) own(e *entryRecord, scope, externalID string) error {
-	k := u.s.externalKey(e.Channel, scope, externalID)
-	x, err := load[external](u, k)
-	if err != nil {
-		return err
-	}
-	if x == nil {
-		x = &external{Channel: e.Channel, Account: e.Account}
-	}
-	if x.Entry != "" && x.Entry != e.Entry.Entry {
-		return nil // an echo of it was stored first: the receipts find that one, and the tag finds this one
-	}
-	x.Entry, x.Own = e.Entry.Entry, true
-	waiting := x.Waiting
-	x.Waiting, x.Since = nil, 0
-	u.save(k, x)
-	e.ID, e.Scope = externalID, scope
-	for i := range waiting {
-		e.Apply(&waiting[i], u.s.now())
-	}
-	return nil
-}
-
-// detach gives up the object that an earlier attempt made at the provider: a new attempt makes another, and what is still said
-// of the old one is counted and changes nothing.
-func (u *unit) detach(e *entryRecord) error {
-	if e.ID == "" {
-		return nil
-	}
-	k := u.s.externalKey(e.Channel, e.Scope, e.ID)
-	x, err := load[external](u, k)
-	if err != nil {
-		return err
-	}
-	if x != nil && x.Entry == e.Entry.Entry {
-		x.Entry, x.Erased, x.Own = "", true, true
-		u.save(k, x)
-	}
-	e.ID, e.Recipients = "", nil
-	return nil
-}
-
 // IsTooMuch says that a Record was refused because it was too much for one transaction.
 func IsTooMuch(err error) bool { return errors.Is(err, table.ErrLimit) }
