@@ -90,14 +90,6 @@ type Server struct {
 	smtp    *smtpd.Server
 }
 
-// The workers of each queue: how many batches at once, and how large.
-var workers = map[string]queue.WorkOptions{
-	"inbound": {Batch: 64, Concurrency: 2, Timeout: 30 * time.Second},
-	"mail":    {Batch: 8, Concurrency: 2, Timeout: 120 * time.Second},
-	"media":   {Batch: 1, Concurrency: 4, Timeout: 120 * time.Second},
-	"wake":    {Batch: 8, Concurrency: 4, Timeout: 60 * time.Second},
-}
-
 // Open opens the data folder and starts listening, but serves nothing yet. Close it, or Serve.
 func Open(o Options) (*Server, error) {
 	if o.Log == nil {
@@ -162,20 +154,6 @@ func (s *Server) open() error {
 		return err
 	}
 	return s.openControl()
-}
-
-func (s *Server) openQueues() error {
-	for name := range workers {
-		q, err := queuelocal.New(s.db, name, queuelocal.Options{
-			Now:     s.o.Now,
-			OnError: func(err error) { s.log.Error("queue", "queue", name, "err", err) },
-		})
-		if err != nil {
-			return fmt.Errorf("open queue %s in %s: %w", name, s.o.Data, err)
-		}
-		s.queues[name] = q
-	}
-	return nil
 }
 
 func (s *Server) build(key []byte) error {
@@ -298,7 +276,7 @@ const drain = 15 * time.Second
 
 // Serve works until ctx ends, then lets what is under way finish and closes the store. It returns nil after an orderly end.
 func (s *Server) Serve(ctx context.Context) error {
-	feed, err := s.table.Feed(ctx, "react")
+	feed, err := s.table.Feed(context.WithoutCancel(ctx), "react") // asked to end this early, it still ends in order
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the change feed: %w", err), s.close())
 	}
