@@ -61,12 +61,7 @@ spec-check: ## Hold WhatsApp to the provider's own API description: make spec-ch
 
 .PHONY: fuzz
 fuzz: ## Fuzz everything that parses, FUZZTIME each
-	@set -e; for package in $$(go list ./internal/...); do \
-	  for target in $$(go test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
-	    echo "fuzz: $$package $$target for $(FUZZTIME)"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
-	  done; \
-	done
+	@scripts/fuzz.sh $(FUZZTIME)
 
 ##@ Measure
 
