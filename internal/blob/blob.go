@@ -15,6 +15,8 @@ type Info struct {
 	Size int64
 	// Type is the media type that it was stored with, or "".
 	Type string
+	// Modified is when it was last stored, by the clock of whatever keeps it. Only List tells.
+	Modified time.Time
 }
 
 // Errors of Store.
@@ -55,7 +57,8 @@ type Store interface {
 	Get(ctx context.Context, key string, from, n int64) (io.ReadCloser, Info, error)
 	// Delete removes a blob; one that is not there is no error.
 	Delete(ctx context.Context, key string) error
-	// List returns up to limit blobs whose keys start with prefix, in byte order, behind after. Their Type is left empty.
+	// List returns up to limit blobs whose keys start with prefix, in byte order, behind after. Their Type is left empty, and
+	// Modified is set.
 	List(ctx context.Context, prefix, after string, limit int) ([]Info, error)
 	// Link makes a URL that gives the blob to whoever holds it, until it expires.
 	Link(ctx context.Context, key string, l Link) (string, error)

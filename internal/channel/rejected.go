@@ -1,6 +1,10 @@
 package channel
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/aikajana/aikajana/internal/msg"
+)
 
 // Cause says, in a word that programs hold on to, why an input is in quarantine.
 type Cause string
@@ -34,6 +38,9 @@ type Rejected struct {
 	Detail string
 	// Raw is the item itself, when it is less than the whole envelope.
 	Raw []byte
+	// From is whose it seems to be, as far as that can be told without understanding it: under each of these addresses an
+	// erasure finds it. Empty when nothing tells; it is then forgotten as soon as other raw input.
+	From []msg.Address
 }
 
 // Error says what was rejected and why.

@@ -15,7 +15,6 @@ import (
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/queue"
-	"github.com/aikajana/aikajana/internal/store"
 )
 
 var putOptions = blob.PutOptions{Type: "application/octet-stream"}
@@ -197,29 +196,4 @@ func (p *Pipeline) keepRefused(ctx context.Context, account *channel.Account, r 
 	if err := p.quarantine(ctx, e, channel.CauseSignature, "the signature was missing or wrong", 0, true); err != nil {
 		p.Log.WarnContext(ctx, "refused body not kept", "channel", account.Channel, "account", account.ID, "err", err)
 	}
-}
-
-// quarantine keeps an envelope, or one item of it, with its cause.
-func (p *Pipeline) quarantine(ctx context.Context, e *channel.Envelope, cause channel.Cause, detail string, place int, refused bool) error {
-	size := len(e.Body)
-	raw, err := durable(ctx, p.Blobs, e)
-	if err != nil {
-		return err
-	}
-	q := store.Quarantined{
-		Channel: e.Channel, Account: e.Account, Cause: string(cause), Detail: detail, Envelope: e.ID, ReceivedAt: e.ReceivedAt,
-		Size: size, Refused: refused,
-	}
-	if len(raw) <= 32<<10 {
-		q.Raw = raw
-	} else {
-		q.RawBlob = "quarantine/" + e.ReceivedAt.Time().Format("20060102") + "/" + e.ID
-		if _, err := p.Blobs.Put(ctx, q.RawBlob, bytes.NewReader(raw), putOptions); err != nil {
-			return fmt.Errorf("keep quarantined envelope %s: %w", e.ID, err)
-		}
-	}
-	if _, err := p.Store.Quarantine(ctx, q, place); err != nil {
-		return err
-	}
-	return nil
 }

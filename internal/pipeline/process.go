@@ -137,7 +137,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 			part.Body, part.Blob = r.Raw, ""
 			part.ID = fmt.Sprintf("%s-%d", e.ID, i)
 		}
-		if err := p.quarantine(ctx, &part, r.Cause, r.Detail, i, false); err != nil {
+		if err := p.quarantine(ctx, &part, r.Cause, r.Detail, i, false, r.From...); err != nil {
 			return err
 		}
 	}
@@ -279,14 +279,6 @@ func shorten(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
-}
-
-func (p *Pipeline) quarantineEvent(ctx context.Context, e *channel.Envelope, ev *msg.Event, place int) error {
-	_, err := p.Store.Quarantine(ctx, store.Quarantined{
-		Channel: e.Channel, Account: e.Account, Cause: string(channel.CauseUnknownAccount), Envelope: e.ID, ReceivedAt: e.ReceivedAt,
-		Detail: "no account is connected to " + ev.Scope + "; connect it, then replay", Event: ev,
-	}, 1000+place)
-	return err
 }
 
 // rules are what the timeline must know of channel and account.
@@ -441,12 +433,12 @@ func (w *batchWork) failOne(ctx context.Context, i *item, err error) {
 	in := &i.in
 	q := store.Quarantined{
 		Channel: in.Event.Channel, Account: in.Event.Account, Cause: string(channel.CauseTooLarge), Detail: err.Error(), Envelope: in.Envelope,
-		ReceivedAt: in.ReceivedAt, Event: &in.Event,
+		ReceivedAt: in.ReceivedAt, Event: &in.Event, Scope: in.Scope, From: store.Subject(&in.Event),
 	}
-	_, qerr := w.p.Store.Quarantine(ctx, q, 2000+in.Place)
+	qerr := w.p.keep(ctx, q, 2000+in.Place)
 	if store.IsTooMuch(qerr) { // too large even by itself: what is left is the raw input
 		q.Event, q.Raw, q.RawBlob = nil, in.Raw, in.RawBlob
-		_, qerr = w.p.Store.Quarantine(ctx, q, 2000+in.Place)
+		qerr = w.p.keep(ctx, q, 2000+in.Place)
 	}
 	if qerr != nil {
 		w.fail(i.message, fault.Newf(fault.Retry, "quarantine", "%w", errors.Join(err, qerr)))

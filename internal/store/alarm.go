@@ -11,12 +11,12 @@ import (
 
 func isPassing(err error) bool { return errors.Is(err, table.ErrBusy) || errors.Is(err, table.ErrLost) }
 
-// DueItem is something that has to be looked at: an answer, a case, a merge that is not yet taken back whole, or what waits for
-// its message. Exactly one of the four is set.
+// DueItem is something that has to be looked at: an answer, a case, a merge that is not yet taken back whole, a quarantined input
+// whose time is over, or what waits for its message. Exactly one of the five is set.
 type DueItem struct {
-	Entry, Case, Merge string
-	Waiting            *table.Key
-	At                 msg.Time
+	Entry, Case, Merge, Quarantined string
+	Waiting                         *table.Key
+	At                              msg.Time
 }
 
 // DueBefore lists what was to be looked at before t, up to limit for each shard of the index. The index may lag: whoever
@@ -38,6 +38,8 @@ func (s *Store) DueBefore(ctx context.Context, t msg.Time, limit int) ([]DueItem
 				d.Case = k.PK[2:] + "-" + k.SK[2:]
 			case len(k.PK) > 2 && k.PK[:2] == "M#":
 				d.Merge = k.PK[2:]
+			case len(k.PK) > 2 && k.PK[:2] == "Q#":
+				d.Quarantined = k.SK
 			default:
 				d.Waiting = &k
 			}

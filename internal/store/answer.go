@@ -58,6 +58,9 @@ func (s *Store) Reply(ctx context.Context, a Answer) (*timeline.Entry, error) {
 			if err := u.replyToken(a.Channel, a.Case); err != nil {
 				return err
 			}
+			if !slices.Contains(c.AnsweredOn, a.Channel) {
+				c.AnsweredOn = append(c.AnsweredOn, a.Channel)
+			}
 		}
 		c.Answered(&e.Entry)
 		u.save(k, c)
@@ -87,7 +90,7 @@ func (s *Store) onCase(ctx context.Context, doing, id string, f func(*unit, tabl
 func (u *unit) answer(c *caseRecord, a *Answer) (e *entryRecord, again bool, err error) {
 	now := u.s.now()
 	hash := u.s.short("answer", a.Case, a.Agent, a.Key)
-	marker := u.s.externalKey("answer", a.Case, a.Agent+"\x1f"+a.Key)
+	marker := u.s.markerKey("answer", a.Case, a.Agent+"\x1f"+a.Key)
 	made, err := fresh[pointer](u, marker)
 	if err != nil {
 		return nil, false, err
@@ -156,7 +159,7 @@ func (s *Store) Note(ctx context.Context, caseID, agent, name, text, key string)
 	}
 	var written *timeline.Entry
 	err := s.onCase(ctx, "note on", caseID, func(u *unit, k table.Key, c *caseRecord) error {
-		marker := u.s.externalKey("note", caseID, agent+"\x1f"+key)
+		marker := u.s.markerKey("note", caseID, agent+"\x1f"+key)
 		made, err := fresh[pointer](u, marker)
 		if err != nil {
 			return err

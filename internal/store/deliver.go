@@ -137,6 +137,7 @@ func (s *Store) Accepted(ctx context.Context, entry, scope string, r msg.Receipt
 			if err := u.thread(e, r.MessageID); err != nil {
 				return err
 			}
+			e.Delivery.MessageIDs = append(e.Delivery.MessageIDs, r.MessageID)
 		}
 		return u.deliveryMoved(e, was)
 	})

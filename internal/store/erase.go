@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/table"
@@ -28,14 +28,34 @@ type Erasure struct {
 type ErasedIdentity struct {
 	Key        string `json:"key"`
 	Generation int    `json:"generation"`
+	// Until is when they gave the address up, zero when it was theirs to the end: what came from it later is not theirs.
+	Until msg.Time `json:"until,omitzero"`
+}
+
+// until is the time up to which an erasure takes what came from the address.
+func (i *ErasedIdentity) until(erased msg.Time) msg.Time {
+	if i.Until.IsZero() {
+		return erased
+	}
+	return min(i.Until, erased)
 }
 
 // EraseHooks tie an erasure to what lies outside the table. Either may be nil.
 type EraseHooks struct {
 	// Note is told who is being erased before any content goes: for the ledger of erasures.
 	Note func(context.Context, *Erasure) error
-	// Drop deletes blobs. An entry goes after the blobs that only it names, so that an erasure that is cut short finds them.
+	// Drop deletes blobs. An item goes after the blobs that only it names, so that an erasure that is cut short finds them.
 	Drop func(context.Context, []string) error
+}
+
+// dropBlobs is EraseHooks.Drop.
+type dropBlobs func(context.Context, []string) error
+
+func (d dropBlobs) of(ctx context.Context, keys []string) error {
+	if d == nil || len(keys) == 0 {
+		return nil
+	}
+	return d(ctx, keys)
 }
 
 // Erase is EraseWith without hooks: the caller deletes the blobs that are returned.
@@ -43,10 +63,11 @@ func (s *Store) Erase(ctx context.Context, customer, by string) (*Erasure, error
 	return s.EraseWith(ctx, customer, by, EraseHooks{})
 }
 
-// EraseWith removes a person: all customers that are one with the given one, their entries, cases and addresses. What stays
-// are tombstones that hold HMACs and numbers only, so that a redelivery of an erased message is known for a duplicate and
-// brings nothing back, and so that the next message from the same address is a new customer's. Calling it again finishes what
-// was cut short; the profile goes last, so until everything is gone the customer is still found.
+// EraseWith removes a person: all customers that are one with the given one, their entries, cases and addresses, what of theirs
+// is in quarantine or waits for its message, and everything that leads to any of it. What stays are tombstones that hold HMACs
+// and numbers only: a redelivery of an erased message is known for a duplicate, what was received before the erasure and comes
+// later (from a queue, by a replay) is not kept, and the next message from the same address is a new customer's. Calling it
+// again finishes what was cut short; the profile goes last, so until everything is gone the customer is still found.
 func (s *Store) EraseWith(ctx context.Context, customer, by string, hooks EraseHooks) (*Erasure, error) {
 	person, err := s.Person(ctx, customer)
 	if err != nil {
@@ -55,12 +76,8 @@ func (s *Store) EraseWith(ctx context.Context, customer, by string, hooks EraseH
 	done := &Erasure{At: s.now(), By: by}
 	for _, c := range person {
 		done.Customers = append(done.Customers, c.Customer)
-		for _, a := range c.Identities {
-			erased, err := s.eraseIdentity(ctx, c.Customer, a)
-			if err != nil {
-				return nil, err
-			}
-			done.Identities = append(done.Identities, erased)
+		if err := s.eraseAddresses(ctx, c, done); err != nil {
+			return nil, fmt.Errorf("erase customer %s: %w; call again to finish", c.Customer, err)
 		}
 	}
 	if hooks.Note != nil {
@@ -68,24 +85,72 @@ func (s *Store) EraseWith(ctx context.Context, customer, by string, hooks EraseH
 			return nil, fmt.Errorf("erase customer %s: %w; call again to finish", customer, err)
 		}
 	}
-	// The one that was asked for goes last: by it the others are found again.
-	for _, c := range slices.Backward(person) {
-		if err := s.erasePartition(ctx, c.Customer, done, hooks.Drop); err != nil {
-			return nil, fmt.Errorf("erase customer %s: %w; call again to finish", c.Customer, err)
-		}
-	}
-	// What was filed under one of them in a case of another that was still there.
-	for _, c := range person {
-		if err := s.eraseEntries(ctx, c.Customer, done, hooks.Drop); err != nil {
-			return nil, fmt.Errorf("erase customer %s: %w", c.Customer, err)
-		}
+	if err := s.eraseContent(ctx, person, done, hooks.Drop); err != nil {
+		return nil, fmt.Errorf("erase customer %s: %w; call again to finish", customer, err)
 	}
 	return done, nil
 }
 
-func (s *Store) eraseIdentity(ctx context.Context, customer string, a msg.Address) (ErasedIdentity, error) {
-	k := s.identityKey(a)
-	var erased ErasedIdentity
+func (s *Store) eraseContent(ctx context.Context, person []*timeline.Customer, done *Erasure, drop dropBlobs) error {
+	for _, id := range done.Identities {
+		if err := s.eraseOwned(ctx, id.Key, id.until(done.At), done, drop); err != nil {
+			return err
+		}
+	}
+	// The one that was asked for goes last: by it the others are found again.
+	for _, c := range slices.Backward(person) {
+		if err := s.erasePartition(ctx, c.Customer, done, drop); err != nil {
+			return err
+		}
+	}
+	// What was filed under one of them in a case of another that was still there.
+	for _, c := range person {
+		if err := s.eraseEntries(ctx, c.Customer, done, drop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseAddresses makes every address of a customer nobody's, and notes them: those of the profile, and those beside it.
+func (s *Store) eraseAddresses(ctx context.Context, c *timeline.Customer, done *Erasure) error {
+	erase := func(a kept) error {
+		erased, err := s.eraseIdentity(ctx, c.Customer, a, done.At)
+		if err == nil {
+			done.Identities = append(done.Identities, erased)
+		}
+		return err
+	}
+	for _, a := range c.Identities {
+		if err := erase(kept{Address: a}); err != nil {
+			return err
+		}
+	}
+	last := ""
+	for {
+		part, err := s.table.Query(ctx, table.Query{PK: "C#" + c.Customer, From: "I#", To: "I$", After: last, Limit: MaxPage})
+		if err != nil {
+			return fmt.Errorf("list addresses: %w", err)
+		}
+		for i := range part {
+			last = part[i].SK
+			var a kept
+			if err := json.Unmarshal(part[i].Body, &a); err != nil {
+				return damaged(part[i].Key, err)
+			}
+			if err := erase(a); err != nil {
+				return err
+			}
+		}
+		if len(part) < MaxPage {
+			return nil
+		}
+	}
+}
+
+func (s *Store) eraseIdentity(ctx context.Context, customer string, a kept, at msg.Time) (ErasedIdentity, error) {
+	k := s.identityKey(a.Address)
+	erased := ErasedIdentity{Key: k.PK, Until: a.Until}
 	err := s.update(ctx, "erase an address of customer "+customer, func(u *unit) error {
 		id, err := load[identity](u, k)
 		if err != nil {
@@ -94,20 +159,25 @@ func (s *Store) eraseIdentity(ctx context.Context, customer string, a msg.Addres
 		if id == nil {
 			id = &identity{}
 		}
-		if id.Customer == customer {
+		theirs := id.Customer == customer
+		if theirs {
 			id.Customer = ""
 			id.Generation++
+		}
+		if until := erased.until(at); theirs || !a.Until.IsZero() && id.Erased < until {
+			id.Erased = max(id.Erased, until)
 			u.save(k, id)
 		}
-		erased = ErasedIdentity{Key: k.PK, Generation: id.Generation}
+		erased.Generation = id.Generation
 		return nil
 	})
 	return erased, err
 }
 
-// erasePartition removes cases, then entries, then the profile as it was before: nothing can be filed in a case that is gone,
-// and no case can be opened without writing the profile, so whatever came in between is found by going through it again.
-func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasure, drop func(context.Context, []string) error) error {
+// erasePartition removes cases, then entries, then what else stands with the customer, then the profile as it was before:
+// nothing can be filed in a case that is gone, and no case can be opened without writing the profile, so whatever came in
+// between is found by going through it again.
+func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasure, drop dropBlobs) error {
 	k, err := customerKey(customer)
 	if err != nil {
 		return err
@@ -127,7 +197,10 @@ func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasu
 				return err
 			}
 		}
-		if err := s.eraseEntries(ctx, customer, done, drop); err != nil || gone {
+		if err := s.eraseEntries(ctx, customer, done, drop); err != nil {
+			return err
+		}
+		if err := s.eraseRest(ctx, customer, &profile); err != nil || gone {
 			return err
 		}
 		err = s.table.Write(ctx, table.Delete(k, table.At(profile.Rev)))
@@ -146,138 +219,32 @@ func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasu
 	}
 }
 
-func (s *Store) eraseEntries(ctx context.Context, customer string, done *Erasure, drop func(context.Context, []string) error) error {
-	for {
-		entries, err := query[entryRecord](ctx, s, table.Query{PK: "C#" + customer, From: "E#", To: "E$", Limit: MaxPage})
+// eraseRest removes what is neither case nor entry: addresses beside the profile, marks of what was done once, and the merges
+// that the profile names.
+func (s *Store) eraseRest(ctx context.Context, customer string, profile *table.Item) error {
+	var ops []table.Op
+	if len(profile.Body) > 0 {
+		var c timeline.Customer
+		if err := json.Unmarshal(profile.Body, &c); err != nil {
+			return damaged(profile.Key, err)
+		}
+		for _, m := range c.Merges {
+			ops = append(ops, table.Delete(mergeKey(m.Merge), table.Any))
+		}
+	}
+	for _, prefix := range []string{"I", "Y"} {
+		items, err := s.table.Query(ctx, table.Query{PK: "C#" + customer, From: prefix + "#", To: prefix + "$"})
 		if err != nil {
-			return err
+			return fmt.Errorf("list the rest: %w", err)
 		}
-		for _, e := range entries {
-			blobs := entryBlobs(&e.Entry)
-			if drop != nil && len(blobs) > 0 {
-				if err := drop(ctx, blobs); err != nil {
-					return err
-				}
-			}
-			// One that was given another file meanwhile stays, and is met again.
-			if err := s.eraseEntry(ctx, e.Entry.Entry, blobs, done); err != nil {
-				return err
-			}
-		}
-		if len(entries) == 0 {
-			return nil
+		for i := range items {
+			ops = append(ops, table.Delete(items[i].Key, table.Any))
 		}
 	}
-}
-
-func (s *Store) eraseEntry(ctx context.Context, entry string, dropped []string, done *Erasure) error {
-	gone := false
-	err := s.update(ctx, "erase entry "+entry, func(u *unit) error {
-		gone = false
-		k, err := entryKey(entry)
-		if err != nil {
-			return err
-		}
-		e, err := load[entryRecord](u, k)
-		if err != nil || e == nil {
-			return err
-		}
-		if !slices.Equal(entryBlobs(&e.Entry), dropped) {
-			return nil
-		}
-		if id := objectID(&e.Event); id != "" {
-			xk := s.externalKey(e.Channel, e.Scope, id)
-			x, err := load[external](u, xk)
-			if err != nil {
-				return err
-			}
-			if x != nil && x.Entry == entry {
-				x.Entry, x.Erased, x.Waiting = "", true, nil
-				x.Applied, x.Ignored = e.Applied, e.Seen
-				u.save(xk, x)
-			}
-		}
-		if e.Message != nil && e.Message.MessageID != "" {
-			hk := table.Key{PK: s.messageIDKey(e.Message.MessageID), SK: entry}
-			if t, err := load[threaded](u, hk); err != nil {
-				return err
-			} else if t != nil {
-				u.remove(hk)
-			}
-		}
-		u.remove(k)
-		gone = true
-		return nil
-	})
-	if err == nil && gone {
-		done.Blobs = append(done.Blobs, dropped...)
-	}
-	return err
-}
-
-// entryBlobs lists the blobs that hold content of an entry: its raw input and its files, thumbnails included.
-func entryBlobs(e *timeline.Entry) []string {
-	var keys []string
-	add := func(m *msg.Message) {
-		if m == nil {
-			return
-		}
-		if m.Body != "" {
-			keys = append(keys, m.Body)
-		}
-		for _, p := range m.Parts {
-			if p.Media == nil {
-				continue
-			}
-			for _, key := range []string{p.Media.Key, p.Media.Thumbnail} {
-				if key != "" {
-					keys = append(keys, key)
-				}
-			}
+	for part := range slices.Chunk(ops, table.MaxOps) {
+		if err := s.write(table.Apart(ctx), part...); err != nil {
+			return fmt.Errorf("erase the rest: %w", err)
 		}
 	}
-	add(e.Message)
-	for i := range e.Edits {
-		add(&e.Edits[i].Message)
-	}
-	// Shared raw input holds other people's messages too; it is gone after at most 14 days.
-	if e.RawBlob != "" && !strings.HasPrefix(e.RawBlob, "raw/shared/") {
-		keys = append(keys, e.RawBlob)
-	}
-	return keys
-}
-
-func (s *Store) eraseCase(ctx context.Context, c *timeline.Case) error {
-	return s.update(ctx, "erase case "+c.Reference, func(u *unit) error {
-		k, err := caseKey(c.Case)
-		if err != nil {
-			return err
-		}
-		keys := []table.Key{k, referenceKey(c.Reference)}
-		if c.Agent != "" {
-			keys = append(keys, assignedKey(c.Agent, c.Case))
-		}
-		if rec, err := load[caseRecord](u, k); err != nil {
-			return err
-		} else if rec != nil {
-			u.remove(k)
-		}
-		for _, pk := range keys[1:] {
-			if p, err := load[pointer](u, pk); err != nil {
-				return err
-			} else if p != nil {
-				u.remove(pk)
-			}
-		}
-		for _, conversation := range c.Conversations {
-			channel, _ := AccountKey(conversation).Split()
-			tk := s.replyTokenKey(s.ReplyToken(channel, c.Case))
-			if p, err := load[pointer](u, tk); err != nil {
-				return err
-			} else if p != nil {
-				u.remove(tk)
-			}
-		}
-		return nil
-	})
+	return nil
 }

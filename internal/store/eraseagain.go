@@ -16,13 +16,18 @@ import (
 func (s *Store) EraseAgain(ctx context.Context, past *Erasure) (*Erasure, error) {
 	done := &Erasure{Customers: past.Customers, At: past.At, By: past.By, Identities: past.Identities}
 	for _, id := range past.Identities {
-		if err := s.raiseGeneration(ctx, id, past.Customers); err != nil {
+		if err := s.raiseGeneration(ctx, id, past); err != nil {
 			return nil, err
 		}
 	}
 	for _, c := range past.Customers {
 		if err := s.separate(ctx, c, past.Customers); err != nil {
 			return nil, err
+		}
+	}
+	for _, id := range past.Identities {
+		if err := s.eraseOwned(ctx, id.Key, id.until(past.At), done, nil); err != nil {
+			return nil, fmt.Errorf("erase what stands under an address again: %w; start again to finish", err)
 		}
 	}
 	for _, c := range past.Customers {
@@ -34,7 +39,7 @@ func (s *Store) EraseAgain(ctx context.Context, past *Erasure) (*Erasure, error)
 }
 
 // raiseGeneration makes the next message from an address a new customer's.
-func (s *Store) raiseGeneration(ctx context.Context, past ErasedIdentity, customers []string) error {
+func (s *Store) raiseGeneration(ctx context.Context, past ErasedIdentity, erasure *Erasure) error {
 	k := table.Key{PK: past.Key, SK: "A"}
 	return s.update(ctx, "erase an address again", func(u *unit) error {
 		id, err := load[identity](u, k)
@@ -44,11 +49,15 @@ func (s *Store) raiseGeneration(ctx context.Context, past ErasedIdentity, custom
 		if id == nil {
 			id = &identity{}
 		}
+		if until := past.until(erasure.At); id.Erased < until {
+			id.Erased = until
+			u.save(k, id)
+		}
 		if id.Generation >= past.Generation {
 			return nil
 		}
 		id.Generation = past.Generation
-		if slices.Contains(customers, id.Customer) {
+		if slices.Contains(erasure.Customers, id.Customer) {
 			id.Customer = ""
 		}
 		u.save(k, id)

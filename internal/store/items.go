@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"slices"
 
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/table"
@@ -14,6 +15,16 @@ type identity struct {
 	Generation int    `json:"generation"`
 	// Retired says that the address was given up (a number that changed): whoever uses it next is somebody else.
 	Retired bool `json:"retired,omitempty"`
+	// Erased is when whoever had the address was erased: what was received from it before is not kept, whichever way it comes
+	// again (I8).
+	Erased msg.Time `json:"erased,omitzero"`
+}
+
+// kept is an address of a customer that stands beside the profile: one that has no room in it, or one that they gave up.
+type kept struct {
+	msg.Address
+	// Until is when it was given up: what came from it later is somebody else's.
+	Until msg.Time `json:"until,omitzero"`
 }
 
 // external remembers an object of a provider: that it is stored, or what came for it before it did.
@@ -35,6 +46,21 @@ type external struct {
 	// Waiting are receipts, edits, removals and reactions that came before it.
 	Waiting []msg.Event `json:"waiting,omitempty"`
 	Since   msg.Time    `json:"since,omitzero"`
+	// Forgotten are hashes of events that waited and were erased: they are known when they come again.
+	Forgotten []string `json:"forgotten,omitempty"`
+	// Copies are blobs with further copies of the object's raw input: they go when its entry is erased.
+	Copies []string `json:"copies,omitempty"`
+}
+
+// forget notes the hash of an event that was erased.
+func (x *external) forget(hash string) {
+	if slices.Contains(x.Forgotten, hash) {
+		return
+	}
+	if len(x.Forgotten) >= maxWaiting {
+		x.Forgotten = slices.Delete(x.Forgotten, 0, 1)
+	}
+	x.Forgotten = append(x.Forgotten, hash)
 }
 
 // maxWaiting bounds what may wait for one message.
@@ -49,6 +75,18 @@ func (x *external) index() map[table.Index]table.Key {
 	}
 	sum := sha256.Sum256([]byte(x.Waiting[0].DedupeKey()))
 	return due(x.Since.Add(OrphanAfter), "x"+base.EncodeToString(sum[:10]))
+}
+
+// keepCopies notes the blobs of an object that came again, for an erasure: the entry names its own alone.
+func (x *external) keepCopies(in *Incoming) {
+	if x.Entry == "" {
+		return // erased: nothing names them, and Sweep takes them
+	}
+	for _, key := range append(eventBlobs(&in.Event), in.RawBlob) {
+		if key != "" && !isShared(key) && !slices.Contains(x.Copies, key) && len(x.Copies) < maxWaiting {
+			x.Copies = append(x.Copies, key)
+		}
+	}
 }
 
 // threaded is one entry under a Message-ID.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/aikajana/aikajana/internal/msg"
@@ -13,6 +14,9 @@ type person struct {
 	key table.Key
 	*customerRecord
 }
+
+// errErased says that an event came from somebody who was erased after it was received.
+var errErased = errors.New("the sender was erased after this was received")
 
 // customer finds the customer that an event belongs to, creating what is missing.
 //
@@ -37,6 +41,8 @@ func (u *unit) customer(in *Incoming) (*person, error) {
 		}
 		known[i] = id
 		switch {
+		case id != nil && in.ReceivedAt < id.Erased:
+			return nil, errErased
 		case id == nil || id.Customer == "":
 		case winner == "":
 			winner = id.Customer
@@ -56,7 +62,9 @@ func (u *unit) customer(in *Incoming) (*person, error) {
 		return nil, err
 	}
 	for i, a := range addresses {
-		u.meet(who, a, known[i])
+		if err := u.meet(who, a, known[i]); err != nil {
+			return nil, err
+		}
 	}
 	for _, other := range others {
 		if who.Suggest(timeline.Suggestion{Customer: other, Why: "same_event"}) {
@@ -65,6 +73,9 @@ func (u *unit) customer(in *Incoming) (*person, error) {
 	}
 	return who, nil
 }
+
+// Subject lists the addresses of whom an event is about.
+func Subject(ev *msg.Event) []msg.Address { return subject(ev) }
 
 // subject lists whom the event is about: the sender, or for what we said elsewhere the ones it was said to.
 func subject(ev *msg.Event) []msg.Address {
@@ -102,7 +113,7 @@ func (u *unit) profile(id string) (*person, error) {
 }
 
 // meet makes the address one of the customer's, unless it is somebody else's.
-func (u *unit) meet(who *person, a msg.Address, id *identity) {
+func (u *unit) meet(who *person, a msg.Address, id *identity) error {
 	k := u.s.identityKey(a)
 	switch {
 	case id == nil:
@@ -111,11 +122,24 @@ func (u *unit) meet(who *person, a msg.Address, id *identity) {
 		id.Customer, id.Retired = who.Customer.Customer, false
 		u.save(k, id)
 	case id.Customer != who.Customer.Customer:
-		return
+		return nil
 	}
 	if who.Meet(a) {
 		u.save(who.key, who.customerRecord)
 	}
+	if who.Knows(a) {
+		return nil
+	}
+	// The profile is full. The address stands beside it, so that whoever is erased is erased by it too.
+	at := u.s.keptKey(who.Customer.Customer, a)
+	have, err := load[kept](u, at)
+	if err != nil || have != nil && have.Until.IsZero() {
+		return err
+	}
+	a.Also, a.Name = nil, ""
+	u.save(at, &kept{Address: a})
+	u.save(who.key, who.customerRecord) // an erasure at the same time must notice
+	return nil
 }
 
 // rename works in that a customer's address changed: the new one is theirs, the old one is nobody's, and the next to use it

@@ -132,6 +132,16 @@ func (s *Store) identityKey(a msg.Address) table.Key {
 	return table.Key{PK: "I#" + s.hash("identity", a.Kind, a.Value), SK: "A"}
 }
 
+// keptKey is where an address of a customer stands that the profile does not hold.
+func (s *Store) keptKey(customer string, a msg.Address) table.Key {
+	return table.Key{PK: "C#" + customer, SK: "I#" + s.hash("identity", a.Kind, a.Value)}
+}
+
+// markerKey is where it is remembered that something was done once on a case: with its customer, so that it goes with them.
+func (s *Store) markerKey(purpose, caseID, name string) table.Key {
+	return table.Key{PK: "C#" + CustomerOf(caseID), SK: "Y#" + s.hash(purpose, caseID, name)}
+}
+
 // externalKey is where the external ID of an object on a channel is remembered. Scope is the provider's own account ID.
 func (s *Store) externalKey(channel, scope, id string) table.Key {
 	return table.Key{PK: "X#" + s.hash("external", channel, scope, id), SK: "A"}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -50,9 +49,10 @@ type Rules struct {
 
 // Outcome is what became of an event.
 type Outcome struct {
-	// As is stored, duplicate or pending.
+	// As is stored, duplicate, pending or quarantined.
 	As Became
-	// Entry and Case are set when it is in a timeline.
+	// Entry and Case are set when it is in a timeline. What was stored without an entry belonged to somebody who was erased
+	// after it was received.
 	Entry string
 	Case  string
 	// First says that this event of this envelope is the one that brought the object, now or when it was recorded before.
@@ -146,22 +146,7 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 		}
 		return u.apply(ek, e, ev, e.State)
 	}
-	dedupe := ev.DedupeKey()
-	if slices.ContainsFunc(x.Waiting, func(w msg.Event) bool { return w.DedupeKey() == dedupe }) {
-		x.Seen++
-		u.save(k, x)
-		return Outcome{As: Duplicate}, nil
-	}
-	if len(x.Waiting) >= maxWaiting { // more than a provider ever sends ahead: kept, but not here
-		detail := fmt.Sprintf("%d events wait for the same message already", maxWaiting)
-		return Outcome{As: Shelved}, u.orphan(k, ev, ev.Account, in.ReceivedAt, detail)
-	}
-	if len(x.Waiting) == 0 {
-		x.Since = u.s.now() // also for what was replayed: it waits anew
-	}
-	x.Waiting = append(x.Waiting, *ev)
-	u.save(k, x)
-	return Outcome{As: Waits}, nil
+	return u.wait(k, x, in)
 }
 
 // applyTagged works in a receipt that carries our own entry ID. It also tells us the external ID, should the answer to our
@@ -259,6 +244,7 @@ func (u *unit) recordObject(in *Incoming) (Outcome, error) {
 	}
 	if x != nil && (x.Entry != "" || x.Erased) {
 		x.Seen++
+		x.keepCopies(in)
 		u.save(xk, x)
 		return Outcome{As: Duplicate, Entry: x.Entry, First: x.By != "" && x.By == in.By}, nil
 	}
@@ -266,6 +252,9 @@ func (u *unit) recordObject(in *Incoming) (Outcome, error) {
 		x = &external{Channel: ev.Channel, Account: ev.Account}
 	}
 	e, err := u.place(in)
+	if errors.Is(err, errErased) {
+		return Outcome{As: Stored}, u.bury(xk, ev, ev.Channel, ev.Account)
+	}
 	if err != nil {
 		return Outcome{}, err
 	}

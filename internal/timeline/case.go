@@ -64,6 +64,8 @@ type Case struct {
 	Out       int      `json:"messages_out"`
 	// Linked are other cases that this one follows up or seems to belong to; Suggested that nobody has confirmed it.
 	Linked []Link `json:"linked,omitempty"`
+	// AnsweredOn are the channels on which a reply address leads to the case.
+	AnsweredOn []string `json:"answered_on,omitempty"`
 	// Thread is the mail thread's subject and latest references, for the next answer.
 	References []string `json:"references,omitempty"`
 }

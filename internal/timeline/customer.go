@@ -9,9 +9,10 @@ import (
 
 // Customer is the profile of one customer: who they are, what is open, and with whom they are one person.
 type Customer struct {
-	Customer   string        `json:"customer"`
-	Name       string        `json:"name"`
-	Language   string        `json:"language,omitempty"`
+	Customer string `json:"customer"`
+	Name     string `json:"name"`
+	Language string `json:"language,omitempty"`
+	// Identities are the first addresses that the customer was met under; store keeps further ones beside the profile.
 	Identities []msg.Address `json:"identities,omitempty"`
 	Created    msg.Time      `json:"created"`
 	// Open are the open cases by conversation (I4). Closed are the last ones solved, so that an answer reopens the right one.
@@ -78,17 +79,17 @@ func (c *Customer) Meet(a msg.Address) bool {
 	if c.Name == "" && name != "" {
 		c.Name, changed = name, true
 	}
-	for _, known := range c.Identities {
-		if known.Key() == a.Key() {
-			return changed
-		}
-	}
-	if len(c.Identities) >= maxIdentities {
+	if c.Knows(a) || len(c.Identities) >= maxIdentities {
 		return changed
 	}
 	a.Name = name
 	c.Identities = append(c.Identities, a)
 	return true
+}
+
+// Knows says that the profile holds the identity.
+func (c *Customer) Knows(a msg.Address) bool {
+	return slices.ContainsFunc(c.Identities, func(known msg.Address) bool { return known.Key() == a.Key() })
 }
 
 // Forget removes an identity that now belongs to nobody or to somebody else.

@@ -97,6 +97,8 @@ type Delivery struct {
 	Cause string `json:"cause,omitempty"`
 	// Since is how long the customer had waited when the answer was written, should the agent take it back.
 	Since msg.Time `json:"since,omitzero"`
+	// MessageIDs are the Message-IDs under which a mail left, where they are not the message's own.
+	MessageIDs []string `json:"message_ids,omitempty"`
 	// Conversation is the one that keeps answers in order.
 	Conversation string `json:"conversation"`
 }

@@ -316,8 +316,8 @@ func listOrder(t *testing.T, h Harness) {
 		}
 	}
 	infos, err := h.Store.List(h.context(t), h.key("l/A"), "", 1)
-	if err != nil || len(infos) != 1 || infos[0].Size != 0 {
-		t.Errorf("list says %+v, %v, want the size of each", infos, err)
+	if err != nil || len(infos) != 1 || infos[0].Size != 0 || infos[0].Modified.IsZero() {
+		t.Errorf("list says %+v, %v, want the size of each and when it was stored", infos, err)
 	}
 	if got := h.list(t, "", "", 0); len(got) != 0 {
 		t.Errorf("a list of at most none gives %q", got)

@@ -166,6 +166,13 @@ func (w *walk) file(path, key string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	w.found = append(w.found, blob.Info{Key: key, Size: size - headerLength})
+	at, err := w.store.fs.ModTime(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.found = append(w.found, blob.Info{Key: key, Size: size - headerLength, Modified: at})
 	return nil
 }

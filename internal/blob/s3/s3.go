@@ -219,7 +219,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]bl
 			return nil, s.fault(err, "list blobs below", prefix)
 		}
 		for _, object := range out.Contents {
-			found = append(found, blob.Info{Key: aws.ToString(object.Key), Size: aws.ToInt64(object.Size)})
+			found = append(found, blob.Info{Key: aws.ToString(object.Key), Size: aws.ToInt64(object.Size), Modified: aws.ToTime(object.LastModified)})
 		}
 		if !aws.ToBool(out.IsTruncated) || len(out.Contents) == 0 {
 			break
