@@ -59,6 +59,18 @@ func (a *accounts) get(ctx context.Context, channelID, id string, fresh bool) (*
 	return all[channelID+"/"+id], nil
 }
 
+// sure is get for work that is in hand: before it says that there is no such account it reads them anew, because on AWS the
+// account may have been connected elsewhere a moment ago, and this process believes what it read minutes ago. Only work for
+// accounts that were known when it was accepted comes here, so nobody outside can make it read often.
+func (a *accounts) sure(ctx context.Context, channelID, id string) (*channel.Account, error) {
+	account, err := a.get(ctx, channelID, id, false)
+	if err != nil || account != nil {
+		return account, err
+	}
+	a.forget()
+	return a.get(ctx, channelID, id, false)
+}
+
 func (a *accounts) list(ctx context.Context, fresh bool) (map[string]*channel.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,13 +117,20 @@ func scope(info *channel.Info, account *channel.Account) string {
 
 // byScope finds the account of a channel with the given scope.
 func (a *accounts) byScope(ctx context.Context, info *channel.Info, want string) (*channel.Account, error) {
-	all, err := a.list(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	for _, account := range all {
-		if account.Channel == info.ID && scope(info, account) == want {
-			return account, nil
+	return a.find(ctx, func(account *channel.Account) bool { return account.Channel == info.ID && scope(info, account) == want })
+}
+
+// find is the account that fits, read anew before there is said to be none (at most every accountRefetch).
+func (a *accounts) find(ctx context.Context, fits func(*channel.Account) bool) (*channel.Account, error) {
+	for _, fresh := range []bool{false, true} {
+		all, err := a.list(ctx, fresh)
+		if err != nil {
+			return nil, err
+		}
+		for _, account := range all {
+			if fits(account) {
+				return account, nil
+			}
 		}
 	}
 	return nil, nil
@@ -119,7 +138,7 @@ func (a *accounts) byScope(ctx context.Context, info *channel.Info, want string)
 
 // Account returns a connected account with its secrets, for whoever sends through it.
 func (p *Pipeline) Account(ctx context.Context, channelID, id string) (*channel.Account, error) {
-	account, err := p.accounts.get(ctx, channelID, id, false)
+	account, err := p.accounts.sure(ctx, channelID, id)
 	if err != nil {
 		return nil, err
 	}

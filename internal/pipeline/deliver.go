@@ -111,7 +111,7 @@ func (p *Pipeline) senderOf(ctx context.Context, e *timeline.Entry) (channel.Sen
 	if !ok {
 		return nil, info, nil, fault.Newf(fault.Permanent, "no_answers", "channel %s carries no answers; answer by %v", e.Channel, info.AnswerBy)
 	}
-	account, err := p.accounts.get(ctx, e.Channel, e.Account, false)
+	account, err := p.accounts.sure(ctx, e.Channel, e.Account)
 	if err != nil {
 		return nil, info, nil, err
 	}

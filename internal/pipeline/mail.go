@@ -18,22 +18,11 @@ const mailChannel = "email"
 // MailAccount is the account that receives mail to the address, or nil. What stands behind a "+" in the local part does not
 // matter: that is where reply tokens are.
 func (p *Pipeline) MailAccount(ctx context.Context, address string) (*channel.Account, error) {
-	all, err := p.accounts.list(ctx, false)
-	if err != nil {
-		return nil, err
-	}
 	want := bareAddress(address)
-	for _, account := range all {
-		if account.Channel != mailChannel {
-			continue
-		}
-		for _, one := range strings.FieldsFunc(account.Settings["address"], func(r rune) bool { return r == ',' || r == ' ' || r == ';' }) {
-			if bareAddress(one) == want {
-				return account, nil
-			}
-		}
-	}
-	return nil, nil
+	return p.accounts.find(ctx, func(account *channel.Account) bool {
+		addresses := strings.FieldsFunc(account.Settings["address"], func(r rune) bool { return r == ',' || r == ' ' || r == ';' })
+		return account.Channel == mailChannel && slices.ContainsFunc(addresses, func(one string) bool { return bareAddress(one) == want })
+	})
 }
 
 // MailAddress is an address of the desk's own to write from: that of the first mail account by name, "" when there is none.

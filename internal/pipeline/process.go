@@ -122,7 +122,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 		return p.quarantine(ctx, e, channel.CauseUnknownAccount, "this version knows no channel "+e.Channel, 0, false)
 	}
 	info := adapter.Info()
-	account, err := p.accounts.get(ctx, e.Channel, e.Account, false)
+	account, err := p.accounts.sure(ctx, e.Channel, e.Account)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package scenario
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ import (
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/awslambda"
+	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/check"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
@@ -46,6 +48,16 @@ type Parts struct {
 	// Written, when set, is told of each item that was put, as DynamoDB has it; transaction says that it cost double. It is
 	// called by whoever writes, several at once.
 	Written func(item map[string]types.AttributeValue, transaction bool)
+	// Calls, when set, remembers what each function called.
+	Calls *awspolicy.Recorder
+}
+
+// config is that of a client of the endpoint.
+func (parts Parts) config(endpoint string, w *awspolicy.World) aws.Config {
+	if parts.Calls == nil {
+		return standin.Config(endpoint)
+	}
+	return parts.Calls.Watch(standin.Config(endpoint), w)
 }
 
 // NewAWS builds the AWS shape over stand-ins: the system of package app/aws, worked through its Lambda handlers with events
@@ -66,11 +78,15 @@ type amazon struct {
 	dynamoDB *dynamodb.Client
 	sqs      *sqs.Client
 	s3       *s3.Client
-	system   *awsapp.System
-	staff    *staff.Staff
-	door     http.Handler
-	queues   map[string]*heldQueue
-	stream   *streamReader
+	// system is the operator's view; functions are the Lambdas by name.
+	system    *awsapp.System
+	functions map[string]*awsapp.System
+	staff     *staff.Staff
+	door      http.Handler
+	queues    map[string]*heldQueue
+	stream    *streamReader
+	// resources are the names of everything in the template.
+	resources *awspolicy.World
 
 	mu sync.Mutex
 	// hidden are objects that are announced but cannot be read yet.
@@ -82,7 +98,8 @@ func (w *amazon) open(ctx context.Context) error {
 	fast := func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
 	}
-	w.dynamoDB = dynamodb.NewFromConfig(standin.Config(w.parts.DynamoDB), func(o *dynamodb.Options) {
+	w.resources = logical(w.name)
+	w.dynamoDB = dynamodb.NewFromConfig(w.parts.config(w.parts.DynamoDB, w.resources), func(o *dynamodb.Options) {
 		o.HTTPClient, o.Retryer = &http.Client{Transport: troubledWire{}}, fast()
 	})
 	streamARN, err := dynamo.CreateTable(ctx, w.dynamoDB, w.name)
@@ -90,8 +107,8 @@ func (w *amazon) open(ctx context.Context) error {
 		return err
 	}
 	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock)
-	w.sqs = sqs.NewFromConfig(standin.Config(w.parts.SQS))
-	w.s3 = s3.NewFromConfig(standin.Config(w.parts.Moto), func(o *s3.Options) {
+	w.sqs = sqs.NewFromConfig(w.parts.config(w.parts.SQS, w.resources))
+	w.s3 = s3.NewFromConfig(w.parts.config(w.parts.Moto, w.resources), func(o *s3.Options) {
 		o.UsePathStyle, o.HTTPClient, o.Retryer = true, &http.Client{Transport: troubledStorage{w.stage.Faults}}, fast()
 	})
 	if _, err := w.s3.CreateBucket(ctx, &s3.CreateBucketInput{
@@ -110,19 +127,41 @@ func (w *amazon) open(ctx context.Context) error {
 	}
 	clients := &awsapp.Clients{
 		DynamoDB: mortal{w.dynamoDB, w.stage.Faults, w.parts.Written}, SQS: w.sqs, S3: w.s3, Region: standin.Region,
-		SES: sesv2.NewFromConfig(standin.Config(w.stage.SES)), SSM: ssm.NewFromConfig(standin.Config(w.parts.Moto)),
+		SES: sesv2.NewFromConfig(w.parts.config(w.stage.SES, w.resources)), SSM: ssm.NewFromConfig(w.parts.config(w.parts.Moto, w.resources)),
 	}
-	w.system, err = awsapp.New(ctx, env, clients, awsapp.Options{
+	options := awsapp.Options{
 		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Pause: atOnce, Inspect: app.InspectFile,
 		Queues: func(name string, q queue.Queue) queue.Queue {
-			w.queues[name] = newHeldQueue(q, w.stage.Clock)
+			if w.queues[name] == nil { // one for all: it holds back what is delayed
+				w.queues[name] = newHeldQueue(q, w.stage.Clock)
+			}
 			return troubledQueue{w.queues[name], name, w.stage.Faults}
 		},
-	})
-	if err != nil {
+	}
+	if w.system, err = awsapp.New(ctx, env, clients, options); err != nil {
+		return err
+	}
+	if err := w.start(ctx, env, clients, options); err != nil {
 		return err
 	}
 	return w.people()
+}
+
+// start gives each function a system of its own, as it has in its process: they share nothing but what is stored.
+func (w *amazon) start(ctx context.Context, env *awsapp.Environment, clients *awsapp.Clients, options awsapp.Options) error {
+	if err := w.system.Secrets.Put(ctx, awsapp.KeyName, []string{base64.StdEncoding.EncodeToString(options.Key)}); err != nil {
+		return err
+	}
+	options.Key = nil
+	w.functions = map[string]*awsapp.System{}
+	for _, name := range []string{"Webhook", "Process", "Mail", "Fetch", "Deliver", "React", "Tick", "Api", "Pages"} {
+		s, err := awsapp.New(awspolicy.As(ctx, name), env, clients, options)
+		if err != nil {
+			return err
+		}
+		w.functions[name] = s
+	}
+	return nil
 }
 
 // people mounts what people talk to behind API Gateway's events.
@@ -131,22 +170,23 @@ func (w *amazon) people() error {
 	if err != nil {
 		return err
 	}
-	w.staff, err = staff.New(w.system.App, staff.Options{
-		Secrets: w.system.Secrets, Blobs: w.system.Blobs, Queues: w.system.Queues, BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap,
+	s := w.functions["Api"]
+	w.staff, err = staff.New(s.App, staff.Options{
+		Secrets: s.Secrets, Blobs: s.Blobs, Queues: s.Queues, BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap,
 	})
 	if err != nil {
 		return err
 	}
-	pages, err := public.New(w.system.App, public.Options{
-		Key: w.stage.Key, BaseURL: BaseURL, Location: zone, Log: w.stage.Log, NewID: w.system.App.Store.NewID,
-	})
+	front := w.functions["Pages"].App
+	pages, err := public.New(front, public.Options{Key: w.stage.Key, BaseURL: BaseURL, Location: zone, Log: w.stage.Log, NewID: front.Store.NewID})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/hooks/", gateway(w.system.Hooks()))
-	mux.Handle("/api/", gateway(w.staff.API))
-	mux.Handle("/", gateway(pages))
+	mux.Handle("/hooks/", gateway("Webhook", w.functions["Webhook"].Hooks()))
+	mux.Handle("/api/", gateway("Api", w.staff.API))
+	mux.Handle("/healthz", gateway("Api", w.staff.API))
+	mux.Handle("/", gateway("Pages", pages))
 	w.door = mux
 	return nil
 }
@@ -194,8 +234,10 @@ func (w *amazon) Queue(name string) queue.Queue { return w.queues[name] }
 
 // Handle implements World: a batch goes to the function as the event source mapping hands it over.
 func (w *amazon) Handle(ctx context.Context, name string, batch []queue.Message) ([]string, error) {
-	p := w.system.Pipeline
+	function := map[string]string{"inbound": "Process", "mail": "Mail", "media": "Fetch", "wake": "Deliver"}[name]
+	p := w.functions[function].Pipeline
 	handler := awslambda.SQS(map[string]queue.Handler{"inbound": p.Process, "mail": p.Mail, "media": p.Fetch, "wake": p.Deliver}[name])
+	ctx = awspolicy.As(ctx, function)
 	var response struct {
 		BatchItemFailures []struct{ ItemIdentifier string }
 	}
@@ -215,7 +257,7 @@ func (w *amazon) React(ctx context.Context) (int, error) {
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	if err := awslambda.Invoke(ctx, awslambda.Changes(w.system.Pipeline.React), event, nil); err != nil {
+	if err := awslambda.Invoke(awspolicy.As(ctx, "React"), awslambda.Changes(w.functions["React"].Pipeline.React), event, nil); err != nil {
 		return 0, err
 	}
 	w.stream.done()
@@ -224,7 +266,7 @@ func (w *amazon) React(ctx context.Context) (int, error) {
 
 // Tick implements World.
 func (w *amazon) Tick(ctx context.Context) error {
-	return awslambda.Invoke(ctx, awslambda.Schedule(w.system.Pipeline.Tick), map[string]any{
+	return awslambda.Invoke(awspolicy.As(ctx, "Tick"), awslambda.Schedule(w.functions["Tick"].Pipeline.Tick), map[string]any{
 		"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
 		"time": w.stage.Clock.Time().Format(time.RFC3339), "region": standin.Region, "detail": map[string]any{},
 		"resources": []string{"arn:aws:events:" + standin.Region + ":123456789012:rule/tick"},
@@ -387,6 +429,8 @@ type heldQueue struct {
 type held struct {
 	out queue.Outgoing
 	at  time.Time
+	// by is the function that sent it.
+	by string
 }
 
 type flight struct {
@@ -410,7 +454,7 @@ func (q *heldQueue) Send(ctx context.Context, out ...queue.Outgoing) error {
 	for _, o := range out {
 		if o.Delay > 0 {
 			// SQS rounds delays up to whole seconds, and nothing less would tell a difference between the worlds.
-			q.delayed = append(q.delayed, held{queue.Outgoing{Body: o.Body, Group: o.Group}, q.clock.Time().Add(o.Delay)})
+			q.delayed = append(q.delayed, held{queue.Outgoing{Body: o.Body, Group: o.Group}, q.clock.Time().Add(o.Delay), awspolicy.Function(ctx)})
 			continue
 		}
 		now = append(now, o)
@@ -474,7 +518,7 @@ func (q *heldQueue) moved(ctx context.Context) error {
 	q.mu.Unlock()
 	slices.SortStableFunc(send, func(a, b held) int { return a.at.Compare(b.at) })
 	for _, h := range send {
-		if err := q.Send(ctx, h.out); err != nil {
+		if err := q.Send(awspolicy.As(ctx, h.by), h.out); err != nil {
 			return err
 		}
 	}

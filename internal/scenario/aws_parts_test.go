@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/scenario"
 	"github.com/aikajana/aikajana/internal/standin"
 )
@@ -19,18 +20,21 @@ func parts(t testing.TB) scenario.Parts {
 func TestEveryStoryIsToldByTheAWSWorldInTheSameBytes(t *testing.T) {
 	t.Parallel()
 	on := parts(t)
-	for _, name := range names(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := read(t, name)
-			dump := play(t, s, on.NewAWS)
-			want, err := os.ReadFile("scripts/" + name + ".golden")
-			if err != nil {
-				t.Fatal(err)
-			}
-			compare(t, name, dump, string(want))
-		})
-	}
+	on.Calls = &awspolicy.Recorder{}
+	t.Run("stories", func(t *testing.T) {
+		for _, name := range names(t) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := read(t, name)
+				dump := play(t, s, on.NewAWS)
+				want, err := os.ReadFile("scripts/" + name + ".golden")
+				if err != nil {
+					t.Fatal(err)
+				}
+				compare(t, name, dump, string(want))
+			})
+		}
+	})
 }
 
 func worlds(t testing.TB) map[string]func(context.Context, *scenario.Stage) (scenario.World, error) {

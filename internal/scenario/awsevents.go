@@ -21,14 +21,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/aikajana/aikajana/internal/awslambda"
+	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/standin"
 )
 
-// gateway is an HTTP API in front of a function: it makes an event of payload format 2.0 of each request, with header names in
+// gateway is an HTTP API in front of the function of that name: it makes an event of payload format 2.0 of each request, with header names in
 // lower case, cookies apart and a body that is not text in base64
 // (docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html, seen 2026-11-23).
-func gateway(h http.Handler) http.Handler {
+func gateway(name string, h http.Handler) http.Handler {
 	function := awslambda.HTTP(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -60,7 +61,7 @@ func gateway(h http.Handler) http.Handler {
 			IsBase64Encoded bool
 			Cookies         []string
 		}
-		err = awslambda.Invoke(r.Context(), function, map[string]any{
+		err = awslambda.Invoke(awspolicy.As(r.Context(), name), function, map[string]any{
 			"version": "2.0", "routeKey": "$default", "rawPath": r.URL.EscapedPath(), "rawQueryString": r.URL.RawQuery, "headers": headers, "cookies": cookies,
 			"body": text, "isBase64Encoded": encoded,
 			"requestContext": map[string]any{
@@ -212,7 +213,7 @@ func attributes(image map[string]types.AttributeValue) map[string]any {
 // Mail implements World: SES writes the mail into the bucket and announces it through SNS to the queue
 // (docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html, seen 2026-11-23).
 func (w *amazon) Mail(ctx context.Context, m *Letter) error {
-	key := "mail/" + m.ID
+	key := "ses/" + m.ID // the prefix that the template's receipt rule has
 	if m.Unreadable {
 		w.mu.Lock()
 		w.hidden[key] = m.Raw
