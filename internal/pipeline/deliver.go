@@ -44,8 +44,8 @@ func (p *Pipeline) Deliver(ctx context.Context, batch []queue.Message) (failed [
 			p.Log.ErrorContext(ctx, "wake-up not understood", "message", m.ID, "err", err)
 			continue // it holds nothing that could be lost: answers are found by the due index
 		}
-		if err := p.deliver(ctx, w.Entry, m.Group); err != nil && fault.Of(err) != fault.Missing {
-			p.Log.ErrorContext(ctx, "answer not delivered", "entry", w.Entry, "err", err)
+		if err := p.deliver(ctx, w.Entry, m.Group); err != nil && fault.Of(err) != fault.Missing && !p.putOff(ctx, p.Wake, m, err) {
+			p.Log.ErrorContext(ctx, "answer not delivered", "entry", w.Entry, "attempt", m.Attempt, "err", err)
 			failed = append(failed, m.ID)
 		}
 	}

@@ -47,7 +47,7 @@ func (p *Pipeline) Fetch(ctx context.Context, batch []queue.Message) (failed []s
 			p.Log.ErrorContext(ctx, "file reference not understood", "message", m.ID, "err", err)
 			continue // the entry still shows that a file is missing; replay --react finds it
 		}
-		if err := p.fetch(ctx, ref, m.Group); err != nil && fault.Of(err) != fault.Missing {
+		if err := p.fetch(ctx, ref, m.Group); err != nil && fault.Of(err) != fault.Missing && !p.putOff(ctx, p.Media, m, err) {
 			p.Log.ErrorContext(ctx, "file not fetched", "entry", ref.Entry, "part", ref.Part, "attempt", m.Attempt, "err", err)
 			failed = append(failed, m.ID)
 		}

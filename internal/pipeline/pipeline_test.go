@@ -235,6 +235,12 @@ func (d *desk) draw(p fake.Person) string {
 
 func (d *desk) answer(p fake.Person, text string) *timeline.Entry {
 	d.t.Helper()
+	return d.answerLater(p, text, 0)
+}
+
+// answerLater answers so that it can be taken back for a while.
+func (d *desk) answerLater(_ fake.Person, text string, undo time.Duration) *timeline.Entry {
+	d.t.Helper()
 	ctx := d.t.Context()
 	cases, _, err := d.Store.WorkList(ctx, store.WorkQuery{Teams: []string{"support"}})
 	must(d.t, err)
@@ -243,7 +249,7 @@ func (d *desk) answer(p fake.Person, text string) *timeline.Entry {
 	}
 	route, err := d.Route(ctx, cases[0], nil, "", "")
 	must(d.t, err)
-	e, err := d.Store.Reply(ctx, store.Answer{Case: cases[0].Case, Agent: "aino", Channel: route.Channel, Account: route.Account, To: route.To, Text: text})
+	e, err := d.Store.Reply(ctx, store.Answer{Case: cases[0].Case, Agent: "aino", Channel: route.Channel, Account: route.Account, To: route.To, Text: text, Undo: undo})
 	must(d.t, err)
 	return e
 }
