@@ -34,6 +34,22 @@ func (p *Pipeline) wake(ctx context.Context, entry, group string, after time.Dur
 	return nil
 }
 
+// wakeAll asks Deliver to look at answers now.
+func (p *Pipeline) wakeAll(ctx context.Context, entries []string) error {
+	out := make([]queue.Outgoing, len(entries))
+	for i, entry := range entries {
+		body, err := json.Marshal(wakeUp{entry})
+		if err != nil {
+			return fmt.Errorf("wake %s: %w", entry, err)
+		}
+		out[i] = queue.Outgoing{Body: body}
+	}
+	if err := p.Wake.Send(ctx, out...); err != nil {
+		return fmt.Errorf("wake %d late answers: %w", len(entries), err)
+	}
+	return nil
+}
+
 // Deliver sends answers. It writes state sending, synced, before the first byte leaves; whoever finds that state never
 // sends. So an automatic retry causes at most one acceptance by the provider (I6).
 func (p *Pipeline) Deliver(ctx context.Context, batch []queue.Message) (failed []string) {

@@ -3,32 +3,37 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/fault"
 )
 
-// How much one Tick looks at, and how long an answer may be late before it is woken again: longer than a wake-up takes.
+// How much one Tick looks at in each of the four shards of the index, so that it ends within the minute, and how long an answer
+// may be late before it is woken again: longer than a wake-up takes.
 const (
-	tickLimit  = 500
+	tickLimit  = 1000
 	lateAnswer = 30 * time.Second
+	wakeBatch  = 100
 )
 
 // Tick looks after what waits, once a minute: answers whose wake-up was lost, attempts whose end nobody saw, snoozes that
-// end, cases that nobody has opened, things whose message never came; and it sums up what workers noted. It may run at any time, anywhere, twice at once.
+// end, cases that nobody has opened, things whose message never came; and it sums up what workers noted. It may run at any
+// time, anywhere, twice at once.
+//
+// What is more than one Tick takes is taken by the next ones in turn, so however many answers are stuck, each snooze still
+// ends: at worst a minute late for every thousand things that stay due.
 func (p *Pipeline) Tick(ctx context.Context) error {
 	due, err := p.Store.DueBefore(ctx, p.Now(), tickLimit)
-	if err != nil {
-		return err
-	}
-	var errs []error
+	errs := []error{err} // what was listed is good all the same
+	var late []string
 	for i := range due {
 		d := &due[i]
 		var err error
 		switch {
 		case d.Entry != "":
 			if p.Now().Sub(d.At) >= lateAnswer {
-				err = p.wake(ctx, d.Entry, "", 0)
+				late = append(late, d.Entry)
 			}
 		case d.Case != "":
 			_, err = p.Store.Ring(ctx, d.Case)
@@ -40,6 +45,11 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 			_, err = p.Store.Orphans(ctx, *d.Waiting)
 		}
 		if err != nil && fault.Of(err) != fault.Missing {
+			errs = append(errs, err)
+		}
+	}
+	for some := range slices.Chunk(late, wakeBatch) { // last: they are many when they are stuck, and in nobody's way then
+		if err := p.wakeAll(ctx, some); err != nil {
 			errs = append(errs, err)
 		}
 	}

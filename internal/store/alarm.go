@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,12 +20,31 @@ type DueItem struct {
 	At                              msg.Time
 }
 
-// DueBefore lists what was to be looked at before t, up to limit for each shard of the index. The index may lag: whoever
-// acts on an item reads it first.
+// dueRounds is where the last look at each shard of the index of what is due stopped, "" where it saw the end.
+type dueRounds struct {
+	After [dueShards]string `json:"after"`
+}
+
+var dueRoundsKey = table.Key{PK: "B#due", SK: "A"}
+
+// DueBefore lists what was to be looked at before t, up to limit for each shard of the index. What there was no room for comes
+// first in the next call, so that whatever is not done with and stays due keeps nothing else from being looked at: n items
+// are all listed within n/limit calls and one. The index may lag: whoever acts on an item reads it first.
+//
+// Where the next call goes on is noted before this one returns: what its caller does not get done comes again in the next
+// round. Should the note fail, the error comes with the items.
 func (s *Store) DueBefore(ctx context.Context, t msg.Time, limit int) ([]DueItem, error) {
+	rounds, err := get[dueRounds](ctx, s, dueRoundsKey)
+	if err != nil {
+		return nil, fmt.Errorf("list what is due: %w", err)
+	}
+	if rounds == nil {
+		rounds = &dueRounds{}
+	}
 	var all []DueItem
+	was := rounds.After
 	for n := range dueShards {
-		items, err := s.table.Query(ctx, table.Query{Index: table.Due, PK: dueShard(n), To: millis(t), Limit: limit})
+		items, err := s.dueRound(ctx, n, millis(t), &rounds.After[n], limit)
 		if err != nil {
 			return nil, fmt.Errorf("list what is due: %w", err)
 		}
@@ -46,7 +66,40 @@ func (s *Store) DueBefore(ctx context.Context, t msg.Time, limit int) ([]DueItem
 			all = append(all, d)
 		}
 	}
+	if rounds.After == was {
+		return all, nil
+	}
+	body, err := json.Marshal(rounds)
+	if err == nil {
+		err = s.write(ctx, table.Put(table.Item{Key: dueRoundsKey, Rev: 1, Body: body}, table.Any))
+	}
+	if err != nil {
+		return all, fmt.Errorf("note how far what is due was listed: %w", err)
+	}
 	return all, nil
+}
+
+// dueRound reads on in one shard behind after, and from its beginning when it comes to the end; after moves along.
+func (s *Store) dueRound(ctx context.Context, shard int, to string, after *string, limit int) ([]table.Item, error) {
+	from := *after
+	items, err := s.table.Query(ctx, table.Query{Index: table.Due, PK: dueShard(shard), After: from, To: to, Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	*after = ""
+	if len(items) < limit && from != "" {
+		rest, err := s.table.Query(ctx, table.Query{
+			Index: table.Due, PK: dueShard(shard), To: min(to, from+"\x00"), Limit: limit - len(items),
+		})
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, rest...)
+	}
+	if len(items) == limit {
+		*after = items[limit-1].Index[table.Due].SK
+	}
+	return items, nil
 }
 
 func keyTime(digits string) msg.Time {
