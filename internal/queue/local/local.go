@@ -18,8 +18,8 @@
 //
 // The visibility time-out is kept in memory: whoever was working on a message ended with this process, so after a restart
 // all that was in flight can be received at once. What was in flight at two ends of a process and never settled is received by
-// itself from then on, one such message at a time: the one that kills its process uses up its own attempts and none of its
-// neighbours'.
+// itself from then on, one such message at a time, and its acknowledgement waits for the disk: the one that kills its process uses
+// up its own attempts and none of its neighbours'.
 package local
 
 import (

@@ -105,6 +105,18 @@ func TestSuspectsComeOneAtATimeWhileOthersComeAsUsual(t *testing.T) {
 	}
 }
 
+func TestSuspectThatIsDoneDoesNotComeBackAfterAPowerCut(t *testing.T) {
+	t.Parallel()
+	b := inHandTwice(t, "a", "b")
+	if err := b.Ack(t.Context(), b.receive(10)...); err != nil {
+		t.Fatal(err)
+	}
+	b.cutPower() // right after, and nothing else was written
+	if got := append(b.receive(10), b.receive(10)...); len(got) != 1 || string(got[0].Body) != "b" {
+		t.Errorf("received %v, want b alone", got)
+	}
+}
+
 func TestSuspectThatFailsInOrderIsNoneAnyMore(t *testing.T) {
 	t.Parallel()
 	b := inHandTwice(t, "a", "b")
