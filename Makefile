@@ -72,12 +72,21 @@ bench: build ## Measure the program next to the bare store on this machine's dis
 
 KILL_ROUNDS ?= 1000
 SOAK ?= 10m
+MESSAGES ?= 100000
 
 .PHONY: soak
-soak: build ## Kill the process a thousand times, then load it evenly for ten minutes
+soak: soak-local soak-aws ## Kill the process a thousand times, load it evenly for ten minutes, and the AWS handlers with 100,000 messages
+
+.PHONY: soak-local
+soak-local: build
 	@echo "soak: $(KILL_ROUNDS) kills at about two a second, then an even load for $(SOAK)"
 	AIKAJANA_KILL_ROUNDS=$(KILL_ROUNDS) go test -count=1 -v -timeout 4h -run '^TestKilledAtRandomMoments' ./cmd/aikajana
 	go run ./internal/bench/cmd/bench -binary bin/aikajana -soak $(SOAK)
+
+.PHONY: soak-aws
+soak-aws: parts
+	@echo "soak: $(MESSAGES) messages through the Lambda handlers over stand-ins, ten workers"
+	AIKAJANA_LOAD_MESSAGES=$(MESSAGES) go test -tags parts -count=1 -v -timeout 4h -run '^TestThousandsOfMessages' ./internal/scenario
 
 .PHONY: cost
 cost: parts ## What a message costs on AWS, from the writes and calls really made

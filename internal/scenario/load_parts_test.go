@@ -7,9 +7,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,12 +29,35 @@ import (
 	"github.com/aikajana/aikajana/internal/table"
 )
 
-// What comes in: customers write ten messages each, and every tenth delivery comes twice.
-const (
-	loadMessages  = 5000
-	loadCustomers = 500
-	loadWorkers   = 10
-)
+// loadWorkers is how many work at once.
+const loadWorkers = 10
+
+// loadOf is how many messages come in: $AIKAJANA_LOAD_MESSAGES, which "make soak" sets, or 5,000. Customers write ten each, and
+// every tenth delivery comes twice.
+func loadOf(t *testing.T) int {
+	t.Helper()
+	n := 5000
+	if text := os.Getenv("AIKAJANA_LOAD_MESSAGES"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 100 {
+			t.Fatalf("AIKAJANA_LOAD_MESSAGES is %q: make it a number from 100", text)
+		}
+	}
+	return n
+}
+
+// manyConnections lets each worker keep its connections to DynamoDB Local: the default keeps two for all of them, and making
+// new ones takes the stand-in as long as its work.
+func manyConnections(t *testing.T) {
+	t.Helper()
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		t.Fatal("the default transport is not net/http's")
+	}
+	was := transport.MaxIdleConnsPerHost
+	transport.MaxIdleConnsPerHost = 10 * loadWorkers
+	t.Cleanup(func() { transport.CloseIdleConnections(); transport.MaxIdleConnsPerHost = was })
+}
 
 // partsOfItsOwn are stand-ins that nobody else uses: what a load leaves behind makes DynamoDB Local many times slower for the
 // stories that come after it.
@@ -48,7 +75,9 @@ func partsOfItsOwn(t *testing.T) scenario.Parts {
 	return scenario.Parts{DynamoDB: stack.DynamoDB, SQS: stack.SQS, Moto: stack.Moto}
 }
 
-func TestFiveThousandMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) {
+func TestThousandsOfMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) { //nolint:paralleltest // it wants the machine for itself
+	messages := loadOf(t)
+	manyConnections(t)
 	on := partsOfItsOwn(t)
 	shares := &shares{total: map[string]float64{}, by: map[string]map[string]float64{}, last: map[string]string{}}
 	on.Written = shares.written
@@ -70,8 +99,9 @@ func TestFiveThousandMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	accepted := deliver(t, w, stage.Clock)
+	accepted := deliver(t, w, stage.Clock, messages)
 	taken := time.Since(begun)
+	t.Logf("%d messages in %d deliveries accepted in %s", messages, accepted, taken.Round(time.Millisecond))
 	worked := work(t, w, accepted)
 	all := time.Since(begun)
 
@@ -83,8 +113,8 @@ func TestFiveThousandMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) {
 		t.Error(p)
 	}
 	ids := entries(t, w)
-	if len(ids) != loadMessages {
-		t.Errorf("%d messages in timelines, want %d", len(ids), loadMessages)
+	if len(ids) != messages {
+		t.Errorf("%d messages in timelines, want %d", len(ids), messages)
 	}
 	for id, n := range ids {
 		if n != 1 {
@@ -96,25 +126,27 @@ func TestFiveThousandMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range ledger {
-		if l.Stored != loadMessages || l.Duplicate != int64(accepted)-loadMessages || l.Quarantined+l.Pending != 0 {
+		if l.Stored != int64(messages) || l.Duplicate != int64(accepted-messages) || l.Quarantined+l.Pending != 0 {
 			t.Errorf("ledger %+v of %d accepted", l, accepted)
 		}
+		t.Logf("ledger of %s/%s: %d stored, %d duplicates, %d quarantined, %d pending", l.Channel, l.Account, l.Stored, l.Duplicate, l.Quarantined, l.Pending)
 	}
-	t.Logf("%d accepted in %s, all worked on in %s (%d batches)", accepted, taken.Round(time.Millisecond), all.Round(time.Millisecond), worked)
-	shares.report(t)
+	t.Logf("all worked on in %s (%d batches); every message is in a timeline once", all.Round(time.Millisecond), worked)
+	shares.report(t, messages)
 }
 
 // deliver posts everything through the webhook function, ten at a time, and says how many deliveries there were.
-func deliver(t *testing.T, w scenario.World, clock *scenario.Clock) int {
+func deliver(t *testing.T, w scenario.World, clock *scenario.Clock, messages int) int {
 	t.Helper()
 	provider := fake.New(fake.Options{PhoneNumberID: "1055", AppSecret: scenario.AppSecret, Now: clock.Time})
 	next := make(chan int)
 	var accepted atomic.Int64
 	var wait sync.WaitGroup
+	customers := messages / 10
 	for range loadWorkers {
 		wait.Go(func() {
 			for n := range next {
-				who := fake.Person{Phone: fmt.Sprintf("3584%08d", n%loadCustomers), Name: fmt.Sprintf("Customer %d", n%loadCustomers)}
+				who := fake.Person{Phone: fmt.Sprintf("3584%08d", n%customers), Name: fmt.Sprintf("Customer %d", n%customers)}
 				body := provider.Body(provider.Text(who, fmt.Sprintf("message %d", n)).ID(fmt.Sprintf("w%d", n)))
 				times := 1
 				if n%10 == 0 {
@@ -136,7 +168,7 @@ func deliver(t *testing.T, w scenario.World, clock *scenario.Clock) int {
 			}
 		})
 	}
-	for n := range loadMessages {
+	for n := range messages {
 		next <- n
 	}
 	close(next)
@@ -147,7 +179,7 @@ func deliver(t *testing.T, w scenario.World, clock *scenario.Clock) int {
 // work has ten workers empty the queue while one follows the changes, and says how many batches there were.
 func work(t *testing.T, w scenario.World, accepted int) int {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(accepted)*50*time.Millisecond) // a tenth of the usual pace
 	defer stop()
 	var left, batches atomic.Int64
 	left.Store(int64(accepted))
@@ -163,7 +195,9 @@ func work(t *testing.T, w scenario.World, accepted int) int {
 				if len(batch) == 0 {
 					continue
 				}
-				batches.Add(1)
+				if n := batches.Add(1); n%1000 == 0 {
+					t.Logf("%d batches, %d messages to go", n, left.Load())
+				}
 				left.Add(-int64(handle(ctx, t, w, batch)))
 			}
 		})
@@ -294,9 +328,10 @@ func (s *shares) add(where, pk string, units float64) {
 	s.by[where][pk] += units
 }
 
-func (s *shares) report(t *testing.T) {
+func (s *shares) report(t *testing.T, messages int) {
 	t.Helper()
-	for where, by := range s.by {
+	for _, where := range slices.Sorted(maps.Keys(s.by)) {
+		by := s.by[where]
 		most, units := "", 0.0
 		for k, u := range by {
 			if u > units {
@@ -304,6 +339,6 @@ func (s *shares) report(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %.0f write units (%.1f a message) over %d partitions; the largest share is %.1f %% (%s…)",
-			where, s.total[where], s.total[where]/loadMessages, len(by), 100*units/s.total[where], most[:min(len(most), 14)])
+			where, s.total[where], s.total[where]/float64(messages), len(by), 100*units/s.total[where], most[:min(len(most), 14)])
 	}
 }
