@@ -3,6 +3,8 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,10 +65,11 @@ func (p *Pipeline) fetch(ctx context.Context, ref fileRef, group string) error {
 	if err != nil {
 		return err
 	}
-	if e.Message == nil || ref.Part >= len(e.Message.Parts) || e.Message.Parts[ref.Part].Media == nil || !e.Removed.IsZero() {
+	places := e.File(ref.Part, ref.ID)
+	if len(places) == 0 || !e.Removed.IsZero() {
 		return nil
 	}
-	media := *e.Message.Parts[ref.Part].Media
+	media := *places[0]
 	if media.State == msg.MediaStored || media.State == msg.MediaFailed {
 		return nil
 	}
@@ -142,6 +145,10 @@ func (p *Pipeline) get(ctx context.Context, e *timeline.Entry, media msg.Media, 
 	media.Type, media.Name = facts.Type, facts.Name
 	// The key is made of our own IDs alone: nothing that a sender chose becomes part of a path (FAULT 35).
 	base := "media/" + e.Customer + "/" + e.Entry + "/" + fmt.Sprint(part)
+	if len(e.Edits) > 0 { // another file may have been there before
+		sum := sha256.Sum256([]byte(media.ID + "\x00" + media.URL))
+		base += "-" + hex.EncodeToString(sum[:8])
+	}
 	if _, err := p.Blobs.Put(ctx, base, bytes.NewReader(body), blob.PutOptions{Type: facts.Type}); err != nil {
 		return media, fmt.Errorf("keep file %d of entry %s: %w", part, e.Entry, err)
 	}

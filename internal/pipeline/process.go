@@ -3,7 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -148,7 +147,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 	for i := range events {
 		in := store.Incoming{Event: events[i], Scope: scope(&info, account), ReceivedAt: e.ReceivedAt, Envelope: e.ID, Place: i, Raw: raw, RawBlob: rawBlob}
 		in.Event.Account, in.By = account.ID, place(e.Count, i)
-		expectFiles(in.Event.Message)
+		expectFiles(&in.Event)
 		owner := account
 		if s := events[i].Scope; s != "" && s != in.Scope {
 			if owner, err = p.accounts.byScope(ctx, &info, s); err != nil {
@@ -218,67 +217,6 @@ func (p *Pipeline) keepRaw(ctx context.Context, e *channel.Envelope, events []ms
 		return nil, "", fmt.Errorf("keep the raw input of envelope %s: %w", e.ID, err)
 	}
 	return nil, key, nil
-}
-
-// expectFiles marks files as on their way, so that a placeholder is shown from the first moment.
-func expectFiles(m *msg.Message) {
-	if m == nil {
-		return
-	}
-	for i := range m.Parts {
-		if m.Parts[i].Media != nil && m.Parts[i].Media.State == "" {
-			m.Parts[i].Media.State = msg.MediaWaiting
-		}
-	}
-}
-
-func hasMedia(ev msg.Event) bool {
-	return ev.Message != nil && slices.ContainsFunc(ev.Message.Parts, func(part msg.Part) bool { return part.Media != nil })
-}
-
-// largeEvent is the size, as JSON, above which an event's long texts are cut; the whole stays in the raw input.
-const largeEvent = 100 << 10
-
-// smallEnvelope is the size up to which an envelope holds no large event: an event keeps a text at most twice, and as JSON a
-// byte becomes six at most. So the usual message is not encoded only to be measured.
-const smallEnvelope = largeEvent / 12
-
-// slim makes an event fit into an item: long texts are cut where they are, and say so. The raw input holds everything.
-func (p *Pipeline) slim(ctx context.Context, in *store.Incoming, envelope int) error {
-	if envelope <= smallEnvelope {
-		return nil
-	}
-	body, err := json.Marshal(&in.Event)
-	if err != nil {
-		return fmt.Errorf("envelope %s: %w", in.Envelope, err)
-	}
-	if len(body) <= largeEvent || in.Event.Message == nil {
-		return nil
-	}
-	key := "body/" + in.ReceivedAt.Time().Format("20060102") + "/" + in.Envelope + "-" + fmt.Sprint(len(body))
-	if _, err := p.Blobs.Put(ctx, key, bytes.NewReader(body), blob.PutOptions{Type: "application/json"}); err != nil {
-		return fmt.Errorf("keep the long body of envelope %s: %w", in.Envelope, err)
-	}
-	m := *in.Event.Message
-	m.FullText, m.Quoted = "", ""
-	m.Text = shorten(m.Text, 32<<10)
-	for i := range m.Parts {
-		m.Parts[i].Raw = nil
-		m.Parts[i].Text = shorten(m.Parts[i].Text, 4<<10)
-	}
-	if len(m.Parts) > 100 {
-		m.Parts = m.Parts[:100]
-	}
-	m.Body = key
-	in.Event.Message = &m
-	return nil
-}
-
-func shorten(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
 // rules are what the timeline must know of channel and account.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,14 +67,14 @@ func (p *Pipeline) follow(ctx context.Context, c *table.Change, e *timeline.Entr
 		return nil
 	}
 	group := e.Channel + "/" + e.Account
+	if err := p.fetchFiles(ctx, c.Old, e, group); err != nil {
+		return err
+	}
 	if e.Delivery != nil {
 		return p.followAnswer(ctx, c, e, group)
 	}
 	if c.Old != nil {
 		return nil
-	}
-	if err := p.fetchFiles(ctx, e, group); err != nil {
-		return err
 	}
 	return p.acknowledge(ctx, e)
 }
@@ -116,32 +117,52 @@ func becamePending(old *table.Item) bool {
 type fileRef struct {
 	Entry string `json:"entry"`
 	Part  int    `json:"part"`
-	Try   int    `json:"try,omitempty"`
+	// ID is the file's own, where it has one: an edit may give the part another file.
+	ID  string `json:"id,omitempty"`
+	Try int    `json:"try,omitempty"`
 }
 
-func (p *Pipeline) fetchFiles(ctx context.Context, e *timeline.Entry, group string) error {
-	if e.Message == nil {
+// fetchFiles has the files fetched that a change brought: those of a new entry, and those that an edit added.
+func (p *Pipeline) fetchFiles(ctx context.Context, old *table.Item, e *timeline.Entry, group string) error {
+	missing := missingFiles(e)
+	if old != nil && len(missing) > 0 {
+		was := new(timeline.Entry)
+		if err := json.Unmarshal(old.Body, was); err != nil {
+			return fmt.Errorf("which files of entry %s are new: %w", e.Entry, err)
+		}
+		known := missingFiles(was)
+		missing = slices.DeleteFunc(missing, func(f fileRef) bool {
+			return slices.ContainsFunc(known, func(k fileRef) bool { return k.ID == f.ID && (f.ID != "" || k.Part == f.Part) })
+		})
+	}
+	if len(missing) == 0 {
 		return nil
 	}
-	var out []queue.Outgoing
-	for i := range e.Message.Parts {
-		m := e.Message.Parts[i].Media
-		if m == nil || m.State == msg.MediaStored || m.State == msg.MediaFailed {
-			continue
-		}
-		body, err := json.Marshal(fileRef{Entry: e.Entry, Part: i})
+	out := make([]queue.Outgoing, len(missing))
+	for i, ref := range missing {
+		body, err := json.Marshal(ref)
 		if err != nil {
 			return err
 		}
-		out = append(out, queue.Outgoing{Body: body, Group: group})
-	}
-	if len(out) == 0 {
-		return nil
+		out[i] = queue.Outgoing{Body: body, Group: group}
 	}
 	if err := p.Media.Send(ctx, out...); err != nil {
 		return fmt.Errorf("have %d files fetched: %w", len(out), err)
 	}
 	return nil
+}
+
+// missingFiles are the files of an entry's message that are neither here nor given up.
+func missingFiles(e *timeline.Entry) (refs []fileRef) {
+	if e.Message == nil {
+		return nil
+	}
+	for i := range e.Message.Parts {
+		if m := e.Message.Parts[i].Media; m != nil && m.State != msg.MediaStored && m.State != msg.MediaFailed {
+			refs = append(refs, fileRef{Entry: e.Entry, Part: i, ID: m.ID})
+		}
+	}
+	return refs
 }
 
 // Caps of automatic answers to one address (invariant I10).

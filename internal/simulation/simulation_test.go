@@ -104,6 +104,9 @@ func scenarios() []scenario {
 	removal.Removal = &msg.Removal{Of: "w2"}
 	picture := text("w1", "look", 0)
 	picture.Message.Parts = []msg.Part{{Kind: msg.PartImage, Media: &msg.Media{ID: "m1", URL: "https://files.example/1", Type: "image/jpeg"}}}
+	long, illustrated := about(msg.KindEdit, time.Second), about(msg.KindEdit, 2*time.Second)
+	long.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: strings.Repeat("x", 500<<10)}}
+	illustrated.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: "look here", Parts: picture.Message.Parts}}
 	echo := text("e1", "I called you", 2*time.Hour)
 	echo.Direction, echo.From, echo.To = msg.Out, msg.Address{Kind: "sim.desk", Value: "1"}, []msg.Address{maija}
 	return []scenario{
@@ -137,6 +140,7 @@ func scenarios() []scenario {
 			posts(text("w2", "not yet", time.Hour)), snoozes("w2"), later(3 * time.Hour),
 		}, sameCase("w1", "w2")},
 		{"an echo into a solved case", []func(*world){posts(text("w1", "hello", 0)), changes("w1", state(timeline.CaseSolved)), later(2 * time.Hour), posts(echo)}, sameCase("w1", "e1")},
+		{"a long edit, and one with a picture", []func(*world){posts(text("w1", "look", 0)), posts(long), posts(illustrated)}, inOne(one("w1", "look here"), stored("w1"))},
 		{"a picture", []func(*world){posts(picture)}, stored("w1")},
 		{"erased before anything followed", []func(*world){erasedAtOnce(text("w1", "a private matter", 0)), posts(text("w2", "hello again", time.Hour))}, one("w2", "hello again")},
 	}
@@ -335,8 +339,8 @@ func erasedAtOnce(ev msg.Event) func(*world) {
 }
 
 func huge(id string) msg.Event {
-	ev := about(msg.KindEdit, 0)
-	ev.Edit = &msg.Edit{Of: id, Message: msg.Message{Text: strings.Repeat("x", 500<<10)}}
+	ev := about(msg.KindSignal, 0)
+	ev.ID, ev.Signal = id, &msg.Signal{Type: "x", Source: "a device", Data: []byte(`"` + strings.Repeat("x", 500<<10) + `"`)}
 	return ev
 }
 

@@ -34,18 +34,23 @@ func (s *Store) SetDone(ctx context.Context, effect string) error {
 	return nil
 }
 
-// SetMedia records what became of a file of an entry: stored with its keys, or failed. A file of an entry that is gone is no
+// SetMedia records what became of a file of an entry, wherever it is shown: stored with its keys, or failed. A file of an entry that is gone is no
 // error.
 func (s *Store) SetMedia(ctx context.Context, entry string, part int, m msg.Media) error {
 	return s.update(ctx, fmt.Sprintf("record file %d of entry %s", part, entry), func(u *unit) error {
 		k, e, err := u.entry(entry)
-		if err != nil || e == nil || e.Message == nil || part >= len(e.Message.Parts) || e.Message.Parts[part].Media == nil {
+		if err != nil || e == nil {
 			return err
 		}
-		if have := e.Message.Parts[part].Media; have.ID != m.ID || have.State == msg.MediaStored {
-			return nil // edited in the meantime, or another worker was faster
+		changed := false
+		for _, have := range e.File(part, m.ID) {
+			if have.State != msg.MediaStored { // else another worker was faster
+				*have, changed = m, true
+			}
 		}
-		e.Message.Parts[part].Media = &m
+		if !changed {
+			return nil
+		}
 		e.Touch(s.now())
 		u.save(k, e)
 		return nil

@@ -176,6 +176,7 @@ func (e *Entry) edit(ev *msg.Event) bool {
 	if len(next.Parts) == 0 {
 		next.Parts = replaced.Parts // providers send the new caption alone
 	}
+	keepFiles(replaced, &next)
 	if sameText(replaced, &next) && (at.IsZero() || place > 0 && e.Edits[place-1].At == at) {
 		return false // it came before
 	}
@@ -207,14 +208,60 @@ func sizeOf(versions []Version) int {
 	for i := range versions {
 		m := &versions[i].Message
 		n += len(m.Text) + len(m.Quoted) + len(m.FullText)
+		for j := range m.Parts {
+			n += len(m.Parts[j].Text)
+		}
 	}
 	return n
 }
 
 func sameText(a, b *msg.Message) bool {
 	return a.Text == b.Text && a.Subject == b.Subject && slices.EqualFunc(a.Parts, b.Parts, func(x, y msg.Part) bool {
-		return x.Kind == y.Kind && x.Text == y.Text
+		return x.Kind == y.Kind && x.Text == y.Text && (x.Media == nil) == (y.Media == nil) && (x.Media == nil || x.Media.ID == y.Media.ID)
 	})
+}
+
+// keepFiles lets a version show the files of the one that it replaces as they are, where both name the same.
+func keepFiles(replaced, next *msg.Message) {
+	for i := range next.Parts {
+		m := next.Parts[i].Media
+		if m == nil || m.ID == "" {
+			continue
+		}
+		for j := range replaced.Parts {
+			if have := replaced.Parts[j].Media; have != nil && have.ID == m.ID {
+				same := *have
+				next.Parts[i].Media = &same
+			}
+		}
+	}
+}
+
+// File lists the places in which a file is shown: in the message as it is and as it was before it was edited. A file without
+// an ID is known by its part of the message alone.
+func (e *Entry) File(part int, id string) []*msg.Media {
+	if e.Message == nil {
+		return nil
+	}
+	if id == "" {
+		if part >= len(e.Message.Parts) || e.Message.Parts[part].Media == nil || e.Message.Parts[part].Media.ID != "" {
+			return nil
+		}
+		return []*msg.Media{e.Message.Parts[part].Media}
+	}
+	var files []*msg.Media
+	add := func(m *msg.Message) {
+		for i := range m.Parts {
+			if f := m.Parts[i].Media; f != nil && f.ID == id {
+				files = append(files, f)
+			}
+		}
+	}
+	add(e.Message)
+	for i := range slices.Backward(e.Edits) {
+		add(&e.Edits[i].Message)
+	}
+	return files
 }
 
 func (e *Entry) remove(ev *msg.Event, now msg.Time) bool {

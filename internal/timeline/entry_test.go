@@ -140,3 +140,30 @@ func TestATimeIsBelievedOnlyNearItsReceipt(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEditKeepsTheFilesThatItNamesAgainAndEveryPlaceOfAFileIsFound(t *testing.T) {
+	t.Parallel()
+	stored := &msg.Media{ID: "m1", State: msg.MediaStored, Key: "media/1"}
+	e := timeline.Entry{Event: msg.Event{
+		Kind: msg.KindMessage, Message: &msg.Message{Text: "look", Parts: []msg.Part{{Kind: msg.PartImage, Media: stored}}},
+	}}
+	parts := []msg.Part{
+		{Kind: msg.PartImage, Media: &msg.Media{ID: "m2", State: msg.MediaWaiting}}, {Kind: msg.PartImage, Media: &msg.Media{ID: "m1", State: msg.MediaWaiting}},
+	}
+	edit := msg.Event{Kind: msg.KindEdit, Time: 1, Edit: &msg.Edit{Message: msg.Message{Text: "look", Parts: parts}}}
+	if !e.Apply(&edit, 2) {
+		t.Fatal("an edit that adds a picture changed nothing")
+	}
+	if got := e.Message.Parts[1].Media; *got != *stored {
+		t.Errorf("the picture that was there is %+v", got)
+	}
+	if n := len(e.File(0, "m1")); n != 2 {
+		t.Errorf("the first picture is shown in %d places", n)
+	}
+	if files := e.File(0, "m2"); len(files) != 1 || files[0].State != msg.MediaWaiting {
+		t.Errorf("the second picture: %+v", files)
+	}
+	if files := e.File(0, ""); len(files) > 0 {
+		t.Errorf("a part whose file has an ID was found without it: %+v", files)
+	}
+}
