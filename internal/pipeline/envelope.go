@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/store"
 )
 
 // Sizes that decide where raw input is kept.
@@ -26,6 +29,18 @@ const (
 
 // sharedRaw is where raw input of several people lies; store knows the prefix too, so that erasing one leaves the others'.
 const sharedRaw = "raw/shared/"
+
+// ofSeveral says that events may be of several people: then their raw input is nobody's to be deleted with.
+func ofSeveral(events []msg.Event) bool {
+	if len(events) < 2 {
+		return false
+	}
+	first := store.Subject(&events[0])
+	return slices.ContainsFunc(events[1:], func(ev msg.Event) bool {
+		who := store.Subject(&ev)
+		return len(who) == 0 || len(first) == 0 || who[0].Key() != first[0].Key()
+	})
+}
 
 // encode is an envelope as queues and quarantine hold it: one line of JSON, then the body as it came.
 func encode(e *channel.Envelope) ([]byte, error) {

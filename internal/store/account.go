@@ -141,6 +141,9 @@ func (s *Store) TakeOnce(ctx context.Context, purpose, name, what string, most i
 func (s *Store) take(ctx context.Context, purpose, name, what string, most int, spanMillis int64) (bool, error) {
 	now := s.now()
 	span := int64(now) / spanMillis
+	if what != "" {
+		what = s.short("counted", what) // it may name a case, which can be erased before the span ends
+	}
 	ok := false
 	err := s.update(ctx, "count "+purpose, func(u *unit) error {
 		k := table.Key{PK: "B#" + s.hash("cap", purpose, name), SK: fmt.Sprint(span)}

@@ -335,7 +335,7 @@ func (u *unit) closed(c *caseRecord) error {
 		if err != nil {
 			return err
 		}
-		if m.Closes(c.Case.Case) {
+		if m.Closes(c.Case.Case, u.s.now()) {
 			u.save(m.key, m.customerRecord)
 		}
 	}

@@ -220,7 +220,7 @@ func (s *Store) erasePartition(ctx context.Context, customer string, done *Erasu
 }
 
 // eraseRest removes what is neither case nor entry: addresses beside the profile, marks of what was done once, and the merges
-// that the profile names.
+// that the profile names, also those that were taken back.
 func (s *Store) eraseRest(ctx context.Context, customer string, profile *table.Item) error {
 	var ops []table.Op
 	if len(profile.Body) > 0 {
@@ -229,7 +229,10 @@ func (s *Store) eraseRest(ctx context.Context, customer string, profile *table.I
 			return damaged(profile.Key, err)
 		}
 		for _, m := range c.Merges {
-			ops = append(ops, table.Delete(mergeKey(m.Merge), table.Any))
+			c.Parted = append(c.Parted, m.Merge)
+		}
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(c.Parted))) {
+			ops = append(ops, table.Delete(mergeKey(id), table.Any))
 		}
 	}
 	for _, prefix := range []string{"I", "Y"} {

@@ -21,12 +21,14 @@ var errErased = errors.New("the sender was erased after this was received")
 // customer finds the customer that an event belongs to, creating what is missing.
 //
 // All identities of the event are read. All known ones on one customer: that one. Several customers: the first in the order
-// that the channel declares wins, and a merge is suggested, never made. An echo is filed under whom it was written to.
+// that the channel declares wins, and a merge is suggested, never made. An echo is filed under whom it was written to. Whose
+// address changed is told by the old one: the new one may have been somebody else's before.
 func (u *unit) customer(in *Incoming) (*person, error) {
-	addresses := subject(&in.Event)
-	slices.SortStableFunc(addresses, func(a, b msg.Address) int {
-		return rank(in.Rules.Identities, a.Kind) - rank(in.Rules.Identities, b.Kind)
-	})
+	addresses := ranked(subject(&in.Event), in.Rules.Identities)
+	change := in.Event.Identity
+	if change != nil {
+		addresses = append(ranked(change.Was.All(), in.Rules.Identities), ranked(change.Now.All(), in.Rules.Identities)...)
+	}
 	if len(addresses) == 0 {
 		// Nobody is named (a device, a broken header): everything anonymous on the account is one customer's.
 		addresses = []msg.Address{{Kind: "anonymous", Value: in.Event.Channel + "/" + in.Event.Account}}
@@ -70,8 +72,25 @@ func (u *unit) customer(in *Incoming) (*person, error) {
 		if who.Suggest(timeline.Suggestion{Customer: other, Why: "same_event"}) {
 			u.save(who.key, who.customerRecord)
 		}
+		if change == nil {
+			continue
+		}
+		// What they write from the new address goes to the other one's timeline: whoever reads that must see it too.
+		they, err := u.profile(other)
+		if err != nil {
+			return nil, err
+		}
+		if they.Suggest(timeline.Suggestion{Customer: winner, Why: "same_event"}) {
+			u.save(they.key, they.customerRecord)
+		}
 	}
 	return who, nil
+}
+
+// ranked puts addresses into the order in which a channel declares their kinds.
+func ranked(addresses []msg.Address, kinds []string) []msg.Address {
+	slices.SortStableFunc(addresses, func(a, b msg.Address) int { return rank(kinds, a.Kind) - rank(kinds, b.Kind) })
+	return addresses
 }
 
 // Subject lists the addresses of whom an event is about.
@@ -142,9 +161,10 @@ func (u *unit) meet(who *person, a msg.Address, id *identity) error {
 	return nil
 }
 
-// rename works in that a customer's address changed: the new one is theirs, the old one is nobody's, and the next to use it
-// is somebody else.
-func (u *unit) rename(who *person, change *msg.Identity) error {
+// rename works in that a customer's address changed: the old one is nobody's, and the next to use it is somebody else. The new
+// one became theirs when they were met, unless it is another customer's: that one keeps it, and both are told of each other
+// (see customer). The old one stays beside the profile, with the time until which it was theirs.
+func (u *unit) rename(change *msg.Identity, at msg.Time) error {
 	for _, was := range change.Was.All() {
 		if slices.ContainsFunc(change.Now.All(), func(now msg.Address) bool { return now.Key() == was.Key() }) {
 			continue
@@ -154,14 +174,24 @@ func (u *unit) rename(who *person, change *msg.Identity) error {
 		if err != nil {
 			return err
 		}
-		if id == nil || id.Customer != who.Customer.Customer {
+		if id == nil || id.Customer == "" {
 			continue
+		}
+		owner, err := u.profile(id.Customer)
+		if err != nil {
+			return err
 		}
 		id.Customer, id.Retired = "", true
 		id.Generation++
 		u.save(k, id)
-		who.Forget(was)
-		u.save(who.key, who.customerRecord)
+		owner.Forget(was)
+		u.save(owner.key, owner.customerRecord)
+		former := u.s.keptKey(owner.Customer.Customer, was)
+		if _, err := load[kept](u, former); err != nil {
+			return err
+		}
+		was.Name = ""
+		u.save(former, &kept{Address: was, Until: at})
 	}
 	return nil
 }
@@ -363,8 +393,8 @@ func (u *unit) openCase(in *Incoming, who *person, e *entryRecord) (*caseRecord,
 			return u.caseOf(newest.Case)
 		}
 	}
-	if closed, ok := who.Closed[conversation]; ok && who.Is(CustomerOf(closed)) {
-		return u.caseOf(closed)
+	if closed, ok := who.Closed[conversation]; ok && who.Is(CustomerOf(closed.Case)) {
+		return u.caseOf(closed.Case)
 	}
 	return nil, nil
 }

@@ -71,6 +71,11 @@ func (s *Store) Notify(ctx context.Context, changes []table.Change) ([]*Notifica
 			return nil, err
 		}
 		if now == nil {
+			if was != nil {
+				if err := add(table.Delete(notificationKey(was), table.Any)); err != nil {
+					return nil, fmt.Errorf("forget the notification of %s: %w", c.Key, err)
+				}
+			}
 			continue
 		}
 		told[i] = now
@@ -112,8 +117,12 @@ func (s *Store) write(ctx context.Context, ops ...table.Op) error {
 func notificationKey(n *Notification) table.Key { return table.Key{PK: "N#" + n.Team, SK: n.Cursor} }
 
 func notificationOf(c *table.Change) (now, was *Notification, err error) {
-	if c.New == nil || !strings.HasPrefix(c.Key.PK, "C#") {
+	if c.New == nil && c.Old == nil || !strings.HasPrefix(c.Key.PK, "C#") {
 		return nil, nil, nil
+	}
+	if c.New == nil { // erased: what was told of it goes too
+		was, _, err = notificationOf(&table.Change{Key: c.Key, New: c.Old})
+		return nil, was, err
 	}
 	switch {
 	case strings.HasPrefix(c.Key.SK, "E#"):

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -344,6 +345,25 @@ func (u *unit) orphan(k table.Key, ev *msg.Event, account string, receivedAt msg
 		Detail: detail, ReceivedAt: receivedAt, Event: ev, Whose: u.s.addressesOf(ev), Object: k.PK,
 	})
 	return err
+}
+
+// nameless quarantines an event that lacks the ID by which it would be told from others: all such would share one item, and
+// the second would be taken for the first.
+func (u *unit) nameless(in *Incoming, lacks string) (Outcome, error) {
+	ev := &in.Event
+	body, err := json.Marshal(ev)
+	if err != nil {
+		return Outcome{}, err
+	}
+	kept, err := u.quarantine(Quarantined{
+		ID: in.ReceivedAt.Time().Format("20060102") + "-" + u.s.hash("nameless", in.Envelope, string(body)), Channel: ev.Channel,
+		Account: ev.Account, Cause: "malformed", Detail: fmt.Sprintf("nothing in the %s %s", ev.Kind, lacks), Envelope: in.Envelope,
+		ReceivedAt: in.ReceivedAt, Event: ev, Whose: u.s.addressesOf(ev),
+	})
+	if !kept {
+		return Outcome{As: Stored}, err
+	}
+	return Outcome{As: Shelved}, err
 }
 
 // quarantineDay notes that something of the day is in quarantine: the list of days is how it is found. A day stays on it for

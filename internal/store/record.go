@@ -119,7 +119,14 @@ func (u *unit) recordAbout(in *Incoming) (Outcome, error) {
 			erased = e == nil
 		}
 	}
-	k := u.s.externalKey(ev.Channel, in.Scope, ev.Target())
+	target := ev.Target()
+	switch {
+	case target == "" && erased:
+		target = "tag\x1f" + ev.Tag // what names nothing else: each has an item of its own
+	case target == "":
+		return u.nameless(in, "says of which message it is")
+	}
+	k := u.s.externalKey(ev.Channel, in.Scope, target)
 	x, err := load[external](u, k)
 	if err != nil {
 		return Outcome{}, err
@@ -237,6 +244,9 @@ func (u *unit) undelivered(c *caseRecord, unsure bool) error {
 // recordObject stores a message, a call, a signal or a change of identity as an entry of its own.
 func (u *unit) recordObject(in *Incoming) (Outcome, error) {
 	ev := &in.Event
+	if ev.ID == "" && (ev.EventID == "" || objectID(ev) == "") {
+		return u.nameless(in, "has an ID")
+	}
 	xk := u.s.externalKey(ev.Channel, in.Scope, objectID(ev))
 	x, err := fresh[external](u, xk)
 	if err != nil {
@@ -307,7 +317,7 @@ func (u *unit) place(in *Incoming) (*entryRecord, error) {
 		e.Thread = root(ev)
 	}
 	if ev.Kind == msg.KindIdentity {
-		if err := u.rename(who, ev.Identity); err != nil {
+		if err := u.rename(ev.Identity, in.ReceivedAt); err != nil {
 			return nil, err
 		}
 	}

@@ -35,6 +35,9 @@ func (s *Store) Unmerge(ctx context.Context, id, by string) error {
 		record.Undone, record.UndoneBy = s.now(), by
 		for _, p := range profiles {
 			record.Refile = append(record.Refile, p.Customer.Customer)
+			if slices.Contains(record.Customers[:], p.Customer.Customer) {
+				p.Part(id) // regroup saves it
+			}
 		}
 		u.save(mergeKey(id), record)
 		merges = slices.DeleteFunc(merges, func(m timeline.Merge) bool { return m.Merge == id })
@@ -220,7 +223,7 @@ func (s *Store) closeStrange(ctx context.Context, customer string) error {
 			}
 		}
 		for conversation, closed := range who.Closed {
-			if !who.Is(CustomerOf(closed)) {
+			if !who.Is(CustomerOf(closed.Case)) {
 				delete(who.Closed, conversation)
 				u.save(k, who)
 			}

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"encoding/json"
 	"slices"
 	"sort"
 
@@ -16,12 +17,14 @@ type Customer struct {
 	Identities []msg.Address `json:"identities,omitempty"`
 	Created    msg.Time      `json:"created"`
 	// Open are the open cases by conversation (I4). Closed are the last ones solved, so that an answer reopens the right one.
-	Open   map[string]OpenCase `json:"open,omitempty"`
-	Closed map[string]string   `json:"closed,omitempty"`
+	Open   map[string]OpenCase   `json:"open,omitempty"`
+	Closed map[string]ClosedCase `json:"closed,omitempty"`
 	// Person is the set of customers that merges in force have made one person, sorted; empty for one alone. Merges are
 	// those records.
 	Person []string `json:"person,omitempty"`
 	Merges []Merge  `json:"merges,omitempty"`
+	// Parted are merges of theirs that were taken back, the latest last: an erasure forgets those too.
+	Parted []string `json:"parted,omitempty"`
 	// Suggested are customers who seem to be the same person; nobody has confirmed it.
 	Suggested []Suggestion `json:"suggested,omitempty"`
 }
@@ -30,6 +33,22 @@ type Customer struct {
 type OpenCase struct {
 	Case   string   `json:"case"`
 	Opened msg.Time `json:"opened"`
+}
+
+// ClosedCase is a solved case in a profile.
+type ClosedCase struct {
+	Case string `json:"case"`
+	// At is when it was taken out of the open ones.
+	At msg.Time `json:"at,omitzero"`
+}
+
+// UnmarshalJSON also reads the case alone, as profiles held it before they knew when.
+func (c *ClosedCase) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, &c.Case)
+	}
+	type plain ClosedCase
+	return json.Unmarshal(b, (*plain)(c))
 }
 
 // Merge says that two customers are one person. It is a record that can be taken back.
@@ -56,6 +75,7 @@ const (
 	maxSuggestions = 20
 	maxClosed      = 20
 	maxOpen        = 200
+	maxParted      = 50
 )
 
 // Members are the customers that are one person with c, c itself included.
@@ -121,8 +141,9 @@ func (c *Customer) Opens(conversation, caseID string, at msg.Time) bool {
 	return true
 }
 
-// Closes takes a solved case out of the open ones and remembers where it was.
-func (c *Customer) Closes(caseID string) bool {
+// Closes takes a solved case out of the open ones and remembers where it was. Of too many conversations, the one that was closed
+// first is forgotten.
+func (c *Customer) Closes(caseID string, at msg.Time) bool {
 	changed := false
 	for conversation, open := range c.Open {
 		if open.Case != caseID {
@@ -130,16 +151,29 @@ func (c *Customer) Closes(caseID string) bool {
 		}
 		delete(c.Open, conversation)
 		if c.Closed == nil {
-			c.Closed = map[string]string{}
+			c.Closed = map[string]ClosedCase{}
 		}
-		if len(c.Closed) >= maxClosed {
+		if _, known := c.Closed[conversation]; !known && len(c.Closed) >= maxClosed {
 			oldest := sortedKeys(c.Closed)[0]
+			for _, one := range sortedKeys(c.Closed) {
+				if c.Closed[one].At < c.Closed[oldest].At {
+					oldest = one
+				}
+			}
 			delete(c.Closed, oldest)
 		}
-		c.Closed[conversation] = caseID
+		c.Closed[conversation] = ClosedCase{Case: caseID, At: at}
 		changed = true
 	}
 	return changed
+}
+
+// Part notes a merge that was taken back.
+func (c *Customer) Part(merge string) {
+	if len(c.Parted) >= maxParted {
+		c.Parted = slices.Delete(c.Parted, 0, 1)
+	}
+	c.Parted = append(c.Parted, merge)
 }
 
 // Newest is the open case that was opened last, "" when there is none.

@@ -81,12 +81,22 @@ func (Adapter) Info() channel.Info {
 func (a Adapter) Parse(env channel.Envelope) ([]msg.Event, error) {
 	m := readMail(env)
 	if rejected := judged(m.env); rejected != nil {
+		rejected.From = m.whose()
 		return nil, rejected
 	}
 	if reports := m.reports(); len(reports) > 0 {
 		return reports, nil
 	}
 	return []msg.Event{m.message()}, nil
+}
+
+// whose are the identities that the mail would be of, proven or not: an erasure finds a rejected one by either.
+func (m *mail) whose() []msg.Address {
+	from := m.event(msg.KindMessage).From
+	if from.Value == "" {
+		return nil
+	}
+	return []msg.Address{{Kind: KindEmail, Value: from.Value}, {Kind: KindUnverified, Value: from.Value}}
 }
 
 // judged refuses what the receiving side found to be a virus or spam.

@@ -68,14 +68,16 @@ func (Adapter) Parse(env channel.Envelope) ([]msg.Event, error) {
 		return nil, &channel.Rejected{Cause: channel.CauseMalformed, Detail: "message: nothing was written"}
 	}
 	if s.Suspect != "" && env.Settings["suspect"] != "accept" {
-		return nil, &channel.Rejected{Cause: channel.CauseSpam,
+		from, _ := sender(s, s.EventID())
+		return nil, &channel.Rejected{Cause: channel.CauseSpam, From: []msg.Address{from},
 			Detail: "suspect: a robot filled in a field that people do not see; to let it in, set suspect=accept and replay"}
 	}
+	submitted := event(env, s)
 	var rejected []error
 	for _, one := range junk {
-		rejected = append(rejected, &channel.Rejected{Cause: channel.CauseMalformed, Detail: one.Error()})
+		rejected = append(rejected, &channel.Rejected{Cause: channel.CauseMalformed, Detail: one.Error(), From: submitted.From.All()})
 	}
-	return []msg.Event{event(env, s)}, errors.Join(rejected...)
+	return []msg.Event{submitted}, errors.Join(rejected...)
 }
 
 func decode(env channel.Envelope) (s Submission, junk []error, err error) {

@@ -74,7 +74,31 @@ type parser struct {
 }
 
 func (p *parser) reject(cause channel.Cause, raw []byte, format string, args ...any) {
-	p.rejected = append(p.rejected, &channel.Rejected{Cause: cause, Detail: fmt.Sprintf(format, args...), Raw: raw})
+	p.rejected = append(p.rejected, &channel.Rejected{Cause: cause, Detail: fmt.Sprintf(format, args...), Raw: raw, From: whose(raw)})
+}
+
+// whose lists everybody that an item names on its own level, whatever else is wrong with it: an erasure finds it by them.
+func whose(raw []byte) []msg.Address {
+	var item map[string]json.RawMessage
+	if json.Unmarshal(raw, &item) != nil {
+		return nil // torn: nobody can tell
+	}
+	read := func(name string) (t text) {
+		_ = json.Unmarshal(item[name], &t) // what cannot be read names nobody
+		return t
+	}
+	var all []msg.Address
+	for _, names := range [][3]string{
+		{"from", "from_user_id", "from_parent_user_id"}, {"to", "to_user_id", "to_parent_user_id"},
+		{"recipient_id", "recipient_user_id", "parent_recipient_user_id"}, {"recipient_participant_id", "recipient_participant_user_id", ""},
+	} {
+		var parent text
+		if names[2] != "" {
+			parent = read(names[2])
+		}
+		all = append(all, identities(read(names[0]), read(names[1]), parent)...)
+	}
+	return all
 }
 
 func (p *parser) malformed(raw []byte, format string, args ...any) {
