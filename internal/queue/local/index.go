@@ -2,6 +2,7 @@ package local
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/msg"
@@ -55,10 +56,8 @@ type index struct {
 	// hidden is a heap by entry.at. doomed came out of it with no attempts left.
 	hidden hidden
 	doomed []*entry
-	// suspects lists what can be received of those that may have killed their process; alone is the one of them that was
-	// handed out last.
+	// suspects are those that may have killed their process.
 	suspects suspects
-	alone    *entry
 
 	ready, delayed int
 	dead           int64
@@ -168,10 +167,10 @@ func (x *index) promote(now msg.Time) {
 	}
 }
 
-// take claims up to limit ready entries, one of each group in turn; or one suspect, while no other is out.
+// take claims up to limit ready entries, one of each group in turn; or suspects, while no others are out.
 func (x *index) take(limit int) []*entry {
-	if e := x.takeSuspect(); e != nil {
-		return []*entry{e}
+	if taken := x.takeSuspects(limit); len(taken) > 0 {
+		return taken
 	}
 	var taken []*entry
 	for len(taken) < limit && len(x.round) > 0 {
@@ -205,34 +204,46 @@ func (x *index) takeDoomed() []*entry {
 const suspectAfter = 2
 
 // suspects are messages that were in hand at every end of a process that they saw, suspectAfter times or more. One of them may
-// be what ends it, and the others were only worked on beside it. So they are handed out by themselves, one at a time, the
-// oldest first: then what kills its process uses up its own attempts and takes nobody along into the dead-letter queue.
+// be what ends it, and the others were only worked on beside it. So they are handed out apart from all others, the oldest first,
+// sixteen at a time, after a further death four, and for the last attempt one: what kills its process uses up its own attempts
+// and takes nobody along into the dead-letter queue.
 type suspects struct {
 	// list holds those that are ready, and some that were claimed otherwise; ready counts the former.
 	list  []*entry
 	ready int
+	// out are those that were handed out last.
+	out []*entry
 }
 
-// takeSuspect claims the next suspect, nil when there is none or another is being worked on.
-func (x *index) takeSuspect() *entry {
-	if x.suspects.ready == 0 || x.occupied() {
+// together is how many suspects of as many attempts may share their fate.
+func together(attempts uint8) int { return 1 << (2 * (queue.MaxAttempts - 1 - attempts)) }
+
+// takeSuspects claims the next suspects, none while others are being worked on.
+func (x *index) takeSuspects(limit int) []*entry {
+	s := &x.suspects
+	if s.ready == 0 || x.occupied() {
 		return nil
 	}
-	for {
-		e := x.suspects.list[0]
-		x.suspects.list = x.suspects.list[1:]
+	s.out = nil
+	for s.ready > 0 {
+		e := s.list[0]
 		if e.suspect && e.state == stateReady {
+			if len(s.out) > 0 && (e.attempts != s.out[0].attempts || len(s.out) >= min(limit, together(e.attempts))) {
+				break
+			}
 			x.remove(e)
-			x.alone = e
-			return e
+			s.out = append(s.out, e)
 		}
+		s.list = s.list[1:]
 	}
+	return slices.Clone(s.out)
 }
 
-// occupied says that a suspect is being worked on.
+// occupied says that suspects are being worked on.
 func (x *index) occupied() bool {
-	e := x.alone
-	return e != nil && x.live[e.seq] == e && (e.state == stateBusy || e.state == stateHidden && e.inFlight)
+	return slices.ContainsFunc(x.suspects.out, func(e *entry) bool {
+		return x.live[e.seq] == e && (e.state == stateBusy || e.state == stateHidden && e.inFlight)
+	})
 }
 
 // receivable is how many of the ready entries can be had now.

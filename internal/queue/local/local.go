@@ -17,9 +17,9 @@
 //   - Release does not wait either: a crash only brings the message back sooner.
 //
 // The visibility time-out is kept in memory: whoever was working on a message ended with this process, so after a restart
-// all that was in flight can be received at once. What was in flight at two ends of a process and never settled is received by
-// itself from then on, one such message at a time, and its acknowledgement waits for the disk: the one that kills its process uses
-// up its own attempts and none of its neighbours'.
+// all that was in flight can be received at once. What was in flight at two ends of a process and never settled is received
+// apart from the rest from then on, in ever smaller batches and for its last attempt by itself; its acknowledgement waits for
+// the disk. So the message that kills its process uses up its own attempts and takes none of its neighbours along.
 package local
 
 import (
@@ -172,7 +172,7 @@ func (q *Queue) put(entries []*entry) {
 
 // Receive implements queue.Queue. Groups that have messages ready take turns, one message each; within a group the
 // messages come about in the order in which they were sent or came back. A message that may have ended two processes comes
-// alone, before all others.
+// before all others, and only with its like.
 func (q *Queue) Receive(ctx context.Context, limit int, wait time.Duration) ([]queue.Message, error) {
 	limit = max(limit, 1)
 	var timeout <-chan time.Time

@@ -75,23 +75,47 @@ func TestFault60_MessageThatKillsItsProcessTakesNobodyAlong(t *testing.T) {
 	}
 }
 
-// inHandTwice leaves messages behind that were in hand at two ends of a process.
-func inHandTwice(t *testing.T, bodies ...string) *bench {
+// inHand leaves messages behind that were in hand together at so many ends of a process.
+func inHand(t *testing.T, deaths int, bodies ...string) *bench {
 	t.Helper()
 	b := newBench(t)
 	b.send(bodies...)
-	for range suspectAfter {
-		if got := b.receive(10); len(got) != len(bodies) {
-			t.Fatalf("received %d, want %d together", len(got), len(bodies))
+	for range deaths {
+		var got []queue.Message
+		for more := b.receive(50); len(more) > 0; more = b.receive(50) {
+			got = append(got, more...)
+			b.index.suspects.out = nil // all are to be in hand at once, which the queue itself would not allow
+		}
+		if len(got) != len(bodies) {
+			t.Fatalf("received %d, want all %d", len(got), len(bodies))
 		}
 		b.cutPower()
 	}
 	return b
 }
 
-func TestSuspectsComeOneAtATimeWhileOthersComeAsUsual(t *testing.T) {
+func names(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint(i)
+	}
+	return all
+}
+
+func TestSuspectsComeInEverSmallerBatchesAndLastAlone(t *testing.T) {
 	t.Parallel()
-	b := inHandTwice(t, "a", "b")
+	for deaths, want := range []int{40, 40, 16, 4, 1} {
+		b := inHand(t, deaths, names(40)...)
+		first, second := b.receive(50), b.receive(50)
+		if len(first) != want || len(second) != 0 {
+			t.Errorf("after %d deaths %d came, and then %d; want %d, and nothing while they are worked on", deaths, len(first), len(second), want)
+		}
+	}
+}
+
+func TestSuspectsComeApartWhileOthersComeAsUsual(t *testing.T) {
+	t.Parallel()
+	b := inHand(t, queue.MaxAttempts-1, "a", "b")
 	b.send("c", "d")
 	first, others, none := b.receive(10), b.receive(10), b.receive(10)
 	if len(first) != 1 || string(first[0].Body) != "a" || len(others) != 2 || len(none) != 0 {
@@ -107,58 +131,53 @@ func TestSuspectsComeOneAtATimeWhileOthersComeAsUsual(t *testing.T) {
 
 func TestSuspectThatIsDoneDoesNotComeBackAfterAPowerCut(t *testing.T) {
 	t.Parallel()
-	b := inHandTwice(t, "a", "b")
-	if err := b.Ack(t.Context(), b.receive(10)...); err != nil {
+	b := inHand(t, suspectAfter, "a", "b")
+	got := b.receive(10)
+	if err := b.Ack(t.Context(), got[:1]...); err != nil {
 		t.Fatal(err)
 	}
 	b.cutPower() // right after, and nothing else was written
-	if got := append(b.receive(10), b.receive(10)...); len(got) != 1 || string(got[0].Body) != "b" {
+	if got := b.receive(10); len(got) != 1 || string(got[0].Body) != "b" {
 		t.Errorf("received %v, want b alone", got)
 	}
 }
 
 func TestSuspectThatFailsInOrderIsNoneAnyMore(t *testing.T) {
 	t.Parallel()
-	b := inHandTwice(t, "a", "b")
-	for range 2 {
-		if err := b.Release(t.Context(), b.receive(10)[0], time.Second); err != nil {
-			t.Fatal(err)
+	b := inHand(t, queue.MaxAttempts-2, names(8)...)
+	for range 2 { // in two batches of four
+		for _, m := range b.receive(10) {
+			if err := b.Release(t.Context(), m, time.Second); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	b.pass(time.Second)
-	if got := b.receive(10); len(got) != 2 {
-		t.Errorf("received %v, want both together: their process lived to say that they failed", got)
+	if got := b.receive(10); len(got) != 8 {
+		t.Errorf("received %v, want all together: their process lived to say that they failed", got)
 	}
 }
 
-// Nobody acknowledges or releases here: the first suspect's time runs out, once with attempts left and at last without.
+// Nobody settles the first suspect here: its time runs out at its last attempt, and it is dead.
 func TestSuspectThatHangsLetsTheNextOneCome(t *testing.T) {
 	t.Parallel()
-	b := inHandTwice(t, "a", "b")
+	b := inHand(t, queue.MaxAttempts-1, "a", "b")
+	if got := b.receive(10); len(got) != 1 || string(got[0].Body) != "a" {
+		t.Fatalf("received %v, want a", got)
+	}
 	waits := make(chan []queue.Message)
-	first := b.receive(10)
-	receive := func() {
+	go func() {
 		got, err := b.Receive(t.Context(), 10, time.Minute)
 		if err != nil {
 			t.Error(err)
 		}
 		waits <- got
+	}()
+	b.pass(visibility)
+	if got := <-waits; len(got) != 1 || string(got[0].Body) != "b" {
+		t.Errorf("received %v, want b", got)
 	}
-	go receive()
-	if err := b.Ack(t.Context(), first...); err != nil {
-		t.Fatal(err)
-	}
-	for attempt := suspectAfter + 1; attempt <= queue.MaxAttempts; attempt++ {
-		if got := <-waits; len(got) != 1 || string(got[0].Body) != "b" || got[0].Attempt != attempt {
-			t.Fatalf("received %v, want b at attempt %d", got, attempt)
-		}
-		go receive()
-		if attempt < queue.MaxAttempts {
-			b.pass(visibility)
-		}
-	}
-	b.send("c")
-	if got := <-waits; len(got) != 1 || string(got[0].Body) != "c" {
-		t.Errorf("received %v, want c", got)
+	if dead, err := b.Dead(t.Context(), 10); err != nil || len(dead) != 1 || string(dead[0].Body) != "a" {
+		t.Errorf("dead are %v, %v; want a", dead, err)
 	}
 }
