@@ -40,8 +40,8 @@ const (
 //
 // f sees everything applied before it. It must be quick, must not call Apply, and must not use its Tx after it returned; an
 // error from it discards its own writes only and is returned as it is. nil means committed, and with sync that it
-// survives a power cut. One fsync serves a whole group; a group without a sync member does none. With sync and no writes it
-// still waits until everything applied before is durable.
+// survives a power cut. One fsync serves a whole group and whatever else waits for one; who does not ask for it waits for
+// none. With sync and no writes it still waits until everything applied before is durable.
 //
 // fault.Retry: the disk is full, nothing happened. fault.Uncertain: the disk filled up in the middle, the writes may still
 // land. When ctx ends before f has begun, f never runs and ctx's error is returned; after that Apply waits for the outcome.
@@ -112,7 +112,7 @@ func (db *DB) enqueue(ctx context.Context, r *request) error {
 
 // commit is the committer: it takes what waits, applies it and answers.
 func (db *DB) commit() {
-	defer close(db.done)
+	defer close(db.confirming)
 	g := newGroup(db)
 	for {
 		select {
@@ -153,7 +153,8 @@ func (g *group) run(r *request) {
 		}
 		break
 	}
-	err := g.flush()
+	batch, err := g.flush()
+	later := confirmation{batch: batch}
 	for _, r := range g.members {
 		if err != nil {
 			r.err = err
@@ -163,14 +164,19 @@ func (g *group) run(r *request) {
 				f()
 			}
 		}
-		close(r.done)
+		if r.sync {
+			later.members = append(later.members, r)
+		} else {
+			close(r.done)
+		}
 	}
+	g.db.confirmLater(later)
 	clear(g.members)
 	g.members, g.sync = g.members[:0], false
 	g.tx.reset()
 }
 
-// add runs one member. Members that fail are answered with the others: what they found may not be durable before that.
+// add runs one member. Synced members that fail are answered with the others: what they found may not be durable before that.
 func (g *group) add(r *request) {
 	if !r.state.CompareAndSwap(waiting, taken) {
 		return
@@ -194,22 +200,22 @@ func (g *group) add(r *request) {
 	g.sync = g.sync || r.sync
 }
 
-// flush commits the group's writes.
-func (g *group) flush() (err error) {
+// flush commits the group's writes. With a synced member it returns the batch that is on its way to the disk.
+func (g *group) flush() (batch *pebble.Batch, err error) {
 	if len(g.members) == 0 || len(g.tx.order) == 0 && (!g.sync || !g.behind) {
-		return nil
+		return nil, nil
 	}
 	if failed := g.db.fatal.Load(); failed != nil {
-		return *failed
+		return nil, *failed
 	}
 	defer func() {
 		// Pebble panics when it cannot write its log.
 		if p := recover(); p != nil {
-			err = g.db.fail(fmt.Errorf("commit: %v", p))
+			batch, err = nil, g.db.fail(fmt.Errorf("commit: %v", p))
 		}
 	}()
-	if err = g.write(); err != nil {
-		return g.db.fail(err)
+	if batch, err = g.write(); err != nil {
+		return nil, g.db.fail(err)
 	}
 	g.db.groups.Add(1)
 	g.db.members.Add(int64(len(g.members)))
@@ -217,15 +223,25 @@ func (g *group) flush() (err error) {
 	if g.sync {
 		g.db.syncs.Add(1)
 	}
-	return nil
+	return batch, nil
 }
 
-func (g *group) write() error {
-	if len(g.tx.order) == 0 {
-		return g.db.pebble.LogData([]byte{0}, pebble.Sync)
+// write puts the group's writes into log and memory, and returns the batch when somebody has to wait for the disk.
+func (g *group) write() (*pebble.Batch, error) {
+	b := g.db.pebble.NewBatchWithSize(g.tx.bytes + 32*len(g.tx.order) + 16)
+	if err := g.fill(b); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	b := g.db.pebble.NewBatchWithSize(g.tx.bytes + 32*len(g.tx.order))
-	defer func() { _ = b.Close() }() // only returns memory
+	if !g.sync {
+		return nil, errors.Join(b.Commit(pebble.NoSync), b.Close())
+	}
+	return b, g.db.pebble.ApplyNoSyncWait(b, pebble.Sync)
+}
+
+func (g *group) fill(b *pebble.Batch) error {
+	if len(g.tx.order) == 0 {
+		return b.LogData([]byte{0}, nil)
+	}
 	for _, key := range g.tx.order {
 		c := g.tx.cells[key]
 		var err error
@@ -241,5 +257,56 @@ func (g *group) write() error {
 			return err
 		}
 	}
-	return b.Commit(&pebble.WriteOptions{Sync: g.sync})
+	return nil
+}
+
+// confirmation is members of a group that are answered when what they wrote and saw is on the disk.
+type confirmation struct {
+	batch   *pebble.Batch // nil: nothing of their own
+	members []*request
+}
+
+// confirmations is how many groups may be on their way to the disk: more than there ever are with a disk that works, and with
+// one that does not the committer waits here.
+const confirmations = 64
+
+// confirmLater has members answered once their group, and all before it, is durable. The committer goes on meanwhile.
+func (db *DB) confirmLater(c confirmation) {
+	if len(c.members) == 0 {
+		return
+	}
+	if c.batch == nil && db.unconfirmed.Load() == 0 {
+		c.answer(nil)
+		return
+	}
+	db.unconfirmed.Add(1)
+	db.confirming <- c
+}
+
+// confirm answers groups in the order in which they were committed. One fsync of Pebble's serves all that wait for one.
+func (db *DB) confirm() {
+	defer close(db.done)
+	for c := range db.confirming {
+		var err error
+		if c.batch != nil {
+			if err = errors.Join(c.batch.SyncWait(), c.batch.Close()); err != nil {
+				err = db.fail(err)
+			}
+		}
+		if failed := db.fatal.Load(); failed != nil {
+			err = *failed
+		}
+		db.unconfirmed.Add(-1)
+		c.answer(err)
+	}
+}
+
+// answer ends the members' wait; an error replaces theirs.
+func (c *confirmation) answer(err error) {
+	for _, r := range c.members {
+		if err != nil {
+			r.err = err
+		}
+		close(r.done)
+	}
 }

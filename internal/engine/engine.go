@@ -8,11 +8,14 @@
 // makes optimistic locking exact (nothing can change between a function's reads and its commit) and is several times
 // faster than a transaction each.
 //
+// The committer does not wait for the disk: while a group's fsync is under way it takes the next ones, and those who asked for
+// sync are answered, in order, by a second goroutine when their group is durable. Who did not ask is answered at once.
+//
 // # What is durable
 //
-// The write-ahead log is one sequence. When a synced Apply has returned, so is everything that was applied before it,
-// synced or not: a power cut loses a tail of the unsynced writes and never one from the middle. Reads see what is applied,
-// which may be a moment before it is durable.
+// The write-ahead log is one sequence. When a synced Apply has returned, everything is durable that was applied before it,
+// synced or not: a power cut loses a tail of what was not confirmed and never one from the middle. Reads see what is applied,
+// which may be a moment before it is durable; whoever tells the outside of what he read does a synced Apply first.
 //
 // # When the disk fails
 //
@@ -75,9 +78,12 @@ type DB struct {
 	readOnly bool
 	requests chan *request
 	closing  chan struct{}
-	done     chan struct{}
-	close    sync.Once
-	closeErr error
+	// confirming takes the groups that wait for the disk from the committer, in order; unconfirmed counts them.
+	confirming  chan confirmation
+	unconfirmed atomic.Int64
+	done        chan struct{}
+	close       sync.Once
+	closeErr    error
 	// inside counts the Apply calls that may still put a request into the channel.
 	inside sync.RWMutex
 	shut   bool
@@ -116,7 +122,7 @@ func Open(dir string, o Options) (*DB, error) {
 	db := &DB{
 		disk: newGuardFS(o.FS, dir, o.MinFree), log: o.Log, onFail: o.OnFatal, readOnly: o.ReadOnly,
 		requests: make(chan *request, groupMembers), closing: make(chan struct{}), done: make(chan struct{}), lastRead: make(chan struct{}, 1),
-		tidy: newCompactions(),
+		tidy: newCompactions(), confirming: make(chan confirmation, confirmations),
 	}
 	db.cache = pebble.NewCache(min(o.CacheBytes, MaxCache))
 	opened, err := pebble.Open(dir, db.options(o))
@@ -127,6 +133,7 @@ func Open(dir string, o Options) (*DB, error) {
 	db.pebble = opened
 	db.tidy.start()
 	go db.commit()
+	go db.confirm()
 	return db, nil
 }
 

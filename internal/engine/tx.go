@@ -113,8 +113,9 @@ func (tx *Tx) Add(key []byte, delta int64) {
 	tx.put(key, c)
 }
 
-// After runs f on the committer once the writes of this Apply are committed (and synced, when the group was), before Apply
-// returns; not when they are discarded. It is for waking who waits, so it must neither block nor fail.
+// After runs f on the committer once the writes of this Apply are in log and memory, before Apply returns; not when they are
+// discarded. They may not be durable yet, but whatever follows from f is behind them in the log: it cannot become durable
+// without them. It is for waking who waits, so it must neither block nor fail.
 func (tx *Tx) After(f func()) { tx.after = append(tx.after, f) }
 
 func (tx *Tx) put(key []byte, c cell) {
