@@ -103,7 +103,11 @@ func envelopes(l *client.Ledger) string {
 	if !l.Balanced {
 		sign = "≠"
 	}
-	return fmt.Sprintf("accepted %d %s processed %d + queued %d + dead %d", l.Envelopes.Accepted, sign, l.Envelopes.Processed, l.Envelopes.Queued, l.Envelopes.Dead)
+	text := fmt.Sprintf("accepted %d %s processed %d + queued %d + dead %d", l.Envelopes.Accepted, sign, l.Envelopes.Processed, l.Envelopes.Queued, l.Envelopes.Dead)
+	if l.Envelopes.Missing != "" {
+		text += "; missing: " + l.Envelopes.Missing
+	}
+	return text
 }
 
 type accountsAddCmd struct {

@@ -269,7 +269,10 @@ func (c *reconcileCmd) Run(ctx context.Context, r *remote) error {
 		verdict := "even"
 		if !l.Balanced {
 			verdict = "UNEVEN"
-			if !l.Envelopes.Approximate || a.Value.Complete {
+			switch {
+			case l.Envelopes.Missing != "":
+				uneven = append(uneven, l.Channel+"/"+l.Account+" (missing: "+l.Envelopes.Missing+")")
+			case !l.Envelopes.Approximate || a.Value.Complete:
 				uneven = append(uneven, l.Channel+"/"+l.Account)
 			}
 		}
@@ -284,7 +287,7 @@ func (c *reconcileCmd) Run(ctx context.Context, r *remote) error {
 		err = r.table(head, rows, "nothing is connected and nothing came in", "")
 	}
 	if err == nil && len(uneven) > 0 {
-		err = fmt.Errorf("the ledger of %s does not come out even: accepted input is missing or counted twice; stop, keep a copy of the data folder, and run \"aikajana check\" over it", strings.Join(uneven, ", "))
+		err = fmt.Errorf("the ledger of %s does not come out even: accepted input is missing or counted twice; stop, keep a copy of the data folder, and run \"aikajana check\" over it; on AWS see docs/aws/redrive.md", strings.Join(uneven, ", "))
 	}
 	return err
 }

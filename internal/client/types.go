@@ -239,6 +239,8 @@ type Ledger struct {
 		Queued      int64 `json:"queued"`
 		Dead        int64 `json:"dead"`
 		Approximate bool  `json:"approximate"`
+		// Missing names what was accepted and is nowhere, where the server can tell.
+		Missing string `json:"missing"`
 	} `json:"envelopes"`
 	Balanced bool `json:"balanced"`
 }

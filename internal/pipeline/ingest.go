@@ -15,6 +15,7 @@ import (
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/queue"
+	"github.com/aikajana/aikajana/internal/store"
 )
 
 var putOptions = blob.PutOptions{Type: "application/octet-stream"}
@@ -141,11 +142,15 @@ func (p *Pipeline) accept(ctx context.Context, info channel.Info, r *channel.Req
 
 // Accept takes responsibility for an envelope: when it returns nil the raw input is durable, counted and on its way.
 func (p *Pipeline) Accept(ctx context.Context, e *channel.Envelope, q queue.Sender) error {
+	account := store.AccountOf(e.Channel, e.Account)
+	e.Count = p.numbers.next(account)
 	body, err := durable(ctx, p.Blobs, e)
 	if err != nil {
+		p.numbers.refused(account, e.Count)
 		return err
 	}
-	if err := q.Send(ctx, queue.Outgoing{Body: body, Group: e.Channel + "/" + e.Account}); err != nil {
+	if err := q.Send(ctx, queue.Outgoing{Body: body, Group: string(account)}); err != nil {
+		p.numbers.refused(account, e.Count)
 		if fault.Of(err) == fault.Retry {
 			return fmt.Errorf("accept envelope %s: %w", e.ID, err)
 		}

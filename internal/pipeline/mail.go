@@ -149,7 +149,7 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 		if err := work.takeEnvelope(ctx, m.ID, e); err != nil {
 			return err
 		}
-		work.mail(m.ID, account)
+		work.unnumbered(m.ID, store.AccountOf(account.Channel, account.ID))
 	}
 	if len(done) == 0 {
 		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}

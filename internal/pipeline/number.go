@@ -91,7 +91,8 @@ func place(c *channel.Count, n int) string {
 type worked struct {
 	account store.AccountKey
 	count   *channel.Count
-	first   int64 // events that it was the first to bring
+	// first are the places of events that it was the first to bring.
+	first map[int]bool
 }
 
 // together puts the envelopes of one instance and account into one.
@@ -109,7 +110,7 @@ func together(all []*worked) []store.Noted {
 			n = len(of)
 			at[k], of = n, append(of, store.Noted{Account: w.account, By: w.count.By})
 		}
-		of[n].Done = append(of[n].Done, store.Done{w.count.N, w.first})
+		of[n].Done = append(of[n].Done, store.Done{w.count.N, int64(len(w.first))})
 		for _, v := range w.count.Void {
 			if !slices.Contains(of[n].Void, v) {
 				of[n].Void = append(of[n].Void, v)
@@ -119,23 +120,36 @@ func together(all []*worked) []store.Noted {
 	return of
 }
 
-// number remembers that a message is a numbered envelope.
+// number remembers that a message is an envelope, and its number. A message may be in a batch twice.
 func (w *batchWork) number(message string, e *channel.Envelope) {
+	account := store.AccountOf(e.Channel, e.Account)
 	if e.Count == nil {
+		w.unnumbered(message, account)
+		return
+	}
+	if w.numbered[message] != nil {
 		return
 	}
 	if w.numbered == nil {
 		w.numbered = map[string]*worked{}
 	}
-	w.numbered[message] = &worked{account: store.AccountOf(e.Channel, e.Account), count: e.Count}
+	w.numbered[message] = &worked{account: account, count: e.Count, first: map[int]bool{}}
 }
 
-// mail remembers that a message is a mail that a mail provider announced.
-func (w *batchWork) mail(message string, account *channel.Account) {
-	if w.mails == nil {
-		w.mails = map[string][]store.Noted{}
+// unnumbered remembers that a message, or a mail for one of the accounts that it is for, has no number although others have.
+func (w *batchWork) unnumbered(message string, account store.AccountKey) {
+	if w.p.numbers.by == "" {
+		return
 	}
-	w.mails[message] = append(w.mails[message], store.Noted{Account: store.AccountOf(account.Channel, account.ID), Mails: 1})
+	if w.plain == nil {
+		w.plain = map[string][]store.Noted{}
+	}
+	for _, n := range w.plain[message] {
+		if n.Account == account {
+			return
+		}
+	}
+	w.plain[message] = append(w.plain[message], store.Noted{Account: account, Plain: 1})
 }
 
 // note writes down which envelopes are done with, in one item. Those of a note that cannot be written come again.
@@ -148,9 +162,9 @@ func (w *batchWork) note(ctx context.Context) {
 		}
 	}
 	of := together(done)
-	for message, mails := range w.mails {
+	for _, message := range slices.Sorted(maps.Keys(w.plain)) {
 		if w.failed[message] == nil {
-			of, noted = append(of, mails...), append(noted, message)
+			of, noted = append(of, w.plain[message]...), append(noted, message)
 		}
 	}
 	if err := w.p.Store.NoteEnvelopes(ctx, of); err != nil {
@@ -166,7 +180,7 @@ func (w *batchWork) brought(group []item, out []store.Outcome) {
 	defer w.mu.Unlock()
 	for i := range out {
 		if out[i].First {
-			w.numbered[group[i].message].first++
+			w.numbered[group[i].message].first[group[i].in.Place] = true
 		}
 	}
 }

@@ -16,6 +16,8 @@ import (
 //
 // Mails are the exception: a mail provider puts them into the queue without a number, so what was accepted of them is what was
 // processed and what lies in the dead-letter queue; that no mail is lost before shows in the bucket (aikajana-aws check).
+//
+// The queue of envelopes tells what was processed in both, each tells what is dead in its own.
 type NumberedQueue struct {
 	queue.Queue
 	// Mails says that it carries notices of a mail provider.
@@ -34,10 +36,6 @@ const listedDead = 500
 
 // Ledger implements queue.Counter.
 func (q *NumberedQueue) Ledger(ctx context.Context) (map[string]queue.Ledger, error) {
-	accounts, err := q.p.Store.Envelopes(ctx)
-	if err != nil {
-		return nil, err
-	}
 	depth, err := q.Depth(ctx)
 	if err != nil {
 		return nil, err
@@ -49,7 +47,11 @@ func (q *NumberedQueue) Ledger(ctx context.Context) (map[string]queue.Ledger, er
 		}
 	}
 	if q.Mails {
-		return q.mails(ctx, accounts, letters)
+		return q.deadMails(ctx, letters)
+	}
+	accounts, err := q.p.Store.Envelopes(ctx)
+	if err != nil {
+		return nil, err
 	}
 	c := &counting{accounts: accounts, ledger: map[string]queue.Ledger{}, dead: map[store.Number]bool{}}
 	for i := range letters {
@@ -117,14 +119,9 @@ func (c *counting) envelopes(held int64) {
 	}
 }
 
-// mails counts what a mail provider put into the queue.
-func (q *NumberedQueue) mails(ctx context.Context, accounts map[store.AccountKey]*store.Envelopes, letters []queue.Message) (map[string]queue.Ledger, error) {
+// deadMails counts the dead letters of a mail provider by the accounts that they are for.
+func (q *NumberedQueue) deadMails(ctx context.Context, letters []queue.Message) (map[string]queue.Ledger, error) {
 	ledger := map[string]queue.Ledger{}
-	for account, e := range accounts {
-		if e.Mails > 0 {
-			ledger[string(account)] = queue.Ledger{Accepted: e.Mails, Processed: e.Mails}
-		}
-	}
 	for i := range letters {
 		whose, err := q.p.mailAccounts(ctx, letters[i].Body)
 		if err != nil {

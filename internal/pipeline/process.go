@@ -78,8 +78,8 @@ type batchWork struct {
 	failed map[string]error
 	// numbered are the numbered envelopes of the batch by message.
 	numbered map[string]*worked
-	// mails are those that a mail provider announced without a number, by message.
-	mails map[string][]store.Noted
+	// plain are envelopes without a number, by message.
+	plain map[string][]store.Noted
 }
 
 // item is one event with the queue message that it came in.
@@ -101,6 +101,7 @@ func (w *batchWork) take(ctx context.Context, m *queue.Message) error {
 	p := w.p
 	e, err := decode(m.Body)
 	if err != nil {
+		w.unnumbered(m.ID, store.AccountKey(m.Group))
 		broken := &channel.Envelope{ID: "message-" + m.ID, Channel: groupChannel(m.Group), Account: groupAccount(m.Group), ReceivedAt: m.SentAt, Body: m.Body}
 		return p.quarantine(ctx, broken, channel.CauseInternal, "the queue message is not an envelope: "+err.Error(), 0, false)
 	}

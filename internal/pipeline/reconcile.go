@@ -22,8 +22,8 @@ type Balance struct {
 	LastReceived msg.Time
 	// Envelopes counts raw inputs. Accepted is counted when the input is made durable, independently of the others.
 	Envelopes queue.Ledger
-	// Balanced says that accepted = processed + queued + dead; Approximate that not every queue keeps a ledger (SQS), so that
-	// envelopes are not counted exactly.
+	// Balanced says that accepted = processed + queued + dead; Approximate that a queue keeps no exact count of what it
+	// holds (SQS).
 	Balanced, Approximate bool
 }
 
@@ -59,6 +59,9 @@ func (p *Pipeline) Reconcile(ctx context.Context) ([]Balance, error) {
 			approximate = true
 			continue
 		}
+		if _, numbered := q.(*NumberedQueue); numbered {
+			approximate = true
+		}
 		groups, err := counter.Ledger(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("read the ledger of envelopes: %w", err)
@@ -84,5 +87,6 @@ func (b *Balance) add(l queue.Ledger) {
 	b.Envelopes.Processed += l.Processed
 	b.Envelopes.Queued += l.Queued
 	b.Envelopes.Dead += l.Dead
+	b.Envelopes.Missing += l.Missing // of one queue: mails have none
 	b.Dead += l.Dead
 }

@@ -155,6 +155,7 @@ func (w *amazon) start(ctx context.Context, env *awsapp.Environment, clients *aw
 	options.Key = nil
 	w.functions = map[string]*awsapp.System{}
 	for _, name := range []string{"Webhook", "Process", "Mail", "Fetch", "Deliver", "React", "Tick", "Api", "Pages"} {
+		options.Instance = strings.ToLower(name)
 		s, err := awsapp.New(awspolicy.As(ctx, name), env, clients, options)
 		if err != nil {
 			return err
@@ -228,6 +229,15 @@ func (w *amazon) Secrets() secret.Store { return w.system.Secrets }
 
 // Door implements World.
 func (w *amazon) Door() http.Handler { return w.door }
+
+// End tells a function's process to end, as Lambda does when there is nothing to do for it.
+func (w *amazon) End(ctx context.Context, function string) error {
+	s := w.functions[function]
+	if s == nil {
+		return fmt.Errorf("there is no function %q", function)
+	}
+	return s.Pipeline.Leave(awspolicy.As(ctx, function))
+}
 
 // Queue implements World.
 func (w *amazon) Queue(name string) queue.Queue { return w.queues[name] }

@@ -5,6 +5,8 @@ package scenario_test
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aikajana/aikajana/internal/awspolicy"
@@ -44,4 +46,26 @@ func worlds(t testing.TB) map[string]func(context.Context, *scenario.Stage) (sce
 func TestFault64_AMailThatCannotBeReadYetIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	play(t, read(t, "aws/mail-not-readable-yet"), parts(t).NewAWS)
+}
+
+func TestADroppedAcceptedMessageMakesTheLedgerUnevenAndNamesItsChannel(t *testing.T) {
+	t.Parallel()
+	on := parts(t)
+	for _, name := range []string{"accepted-message-is-lost", "last-accepted-message-is-lost"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, read(t, "aws/"+name), on.NewAWS)
+			if want := "I1: 1 envelopes of whatsapp/main were accepted and nobody is done with them: instance webhook number 2"; !slices.Equal(r.Problems, []string{want}) {
+				t.Errorf("the check finds %q, want %q", r.Problems, want)
+			}
+			if !strings.Contains(r.Dump, "balanced=false") {
+				t.Errorf("the ledger is even: %s", r.Dump[strings.Index(r.Dump, "# reconciliation"):])
+			}
+		})
+	}
+}
+
+func TestWhatComesTwiceOrFromSomebodyWhoIsKilledLeavesTheLedgerEven(t *testing.T) {
+	t.Parallel()
+	play(t, read(t, "aws/ledger-stays-even"), parts(t).NewAWS)
 }

@@ -18,7 +18,7 @@ import (
 //
 // Four things are not the story's and are left out: random IDs (of envelopes, of what is in quarantine, and our Message-IDs,
 // which are called by number), filling, the wording of errors of a mailer (a relay and SES word them differently), and the addresses of
-// the stand-ins. Envelope ledgers are exact in the local world only; the check compares them there.
+// the stand-ins.
 func (p *Play) dump(ctx context.Context) (string, error) {
 	var b bytes.Buffer
 	done := map[string]bool{}
@@ -58,9 +58,10 @@ func (p *Play) dump(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, l := range ledgers {
-		l.Envelopes = nil
-		fmt.Fprintf(&b, "%s/%s received=%d stored=%d duplicate=%d quarantined=%d pending=%d dead=%d balanced=%t\n",
-			l.Channel, l.Account, l.Received, l.Stored, l.Duplicate, l.Quarantined, l.Pending, l.Dead, l.Balanced)
+		fmt.Fprintf(&b, "%s/%s received=%d stored=%d duplicate=%d quarantined=%d pending=%d dead=%d\n",
+			l.Channel, l.Account, l.Received, l.Stored, l.Duplicate, l.Quarantined, l.Pending, l.Dead)
+		e := &l.Envelopes
+		fmt.Fprintf(&b, "  accepted=%d processed=%d queued=%d dead=%d balanced=%t\n", e.Accepted, e.Processed, e.Queued, e.Dead, l.Balanced)
 	}
 	text := strings.ReplaceAll(b.String(), p.outside.graph.URL, "https://graph.example")
 	text = filler.ReplaceAllString(aliased(text), "xxx…")

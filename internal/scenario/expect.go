@@ -289,12 +289,47 @@ func compileLedger(a *args) (action, error) {
 	}, nil
 }
 
+// compileEnvelopes compares the terms of the ledger of envelopes that the script names, summed over the channel's accounts.
+func compileEnvelopes(a *args) (action, error) {
+	for name, value := range a.named {
+		if _, err := strconv.Atoi(value); err != nil && name != "missing" {
+			return nil, fmt.Errorf("%s=%q is no number", name, value)
+		}
+	}
+	return func(ctx context.Context, p *Play) error {
+		ledgers, err := p.reconcile(ctx)
+		if err != nil {
+			return err
+		}
+		got := map[string]int64{}
+		missing := ""
+		for _, l := range ledgers {
+			if e := &l.Envelopes; l.Channel == a.at["CHANNEL"] {
+				missing += e.Missing
+				for name, n := range map[string]int64{"accepted": e.Accepted, "processed": e.Processed, "queued": e.Queued, "dead": e.Dead} {
+					got[name] += n
+				}
+			}
+		}
+		for name, value := range a.named {
+			want, _ := strconv.ParseInt(value, 10, 64) // checked above
+			if name == "missing" && value != missing || name != "missing" && got[name] != want {
+				return &unmet{fmt.Sprintf("expect envelopes %s %s=%q: it is %v, missing %q", a.at["CHANNEL"], name, value, got, missing)}
+			}
+		}
+		return nil
+	}, nil
+}
+
 // ledger is one account of the reconciliation.
 type ledger struct {
 	Channel, Account                                        string
 	Received, Stored, Duplicate, Quarantined, Pending, Dead int64
 	Balanced                                                bool
-	Envelopes                                               json.RawMessage
+	Envelopes                                               struct {
+		Accepted, Processed, Queued, Dead int64
+		Missing                           string
+	}
 }
 
 func (p *Play) reconcile(ctx context.Context) ([]ledger, error) {

@@ -48,6 +48,16 @@ func names(t testing.TB) []string {
 // play plays a script through a world and holds it to its expectations and to the check.
 func play(t testing.TB, s *scenario.Script, build func(context.Context, *scenario.Stage) (scenario.World, error)) string {
 	t.Helper()
+	r := run(t, s, build)
+	for _, p := range r.Problems {
+		t.Errorf("%s: the check finds: %s", s.Name, p)
+	}
+	return r.Dump
+}
+
+// run plays a script through a world and holds it to its expectations alone.
+func run(t testing.TB, s *scenario.Script, build func(context.Context, *scenario.Stage) (scenario.World, error)) *scenario.Result {
+	t.Helper()
 	seed := [32]byte{1}
 	stage := scenario.Stage{
 		Dir: t.TempDir(), Key: bytes.Repeat([]byte("k"), 32), Rand: rand.NewChaCha8(seed), Log: slog.New(slog.NewTextHandler(logger{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -59,10 +69,7 @@ func play(t testing.TB, s *scenario.Script, build func(context.Context, *scenari
 	for _, f := range r.Failures {
 		t.Error(f)
 	}
-	for _, p := range r.Problems {
-		t.Errorf("%s: the check finds: %s", s.Name, p)
-	}
-	return r.Dump
+	return r
 }
 
 // logger shows what the program logged when the test fails.

@@ -71,6 +71,7 @@ var forms = []form{
 	{words: "expect sent", block: true, compile: compileExpect("sent")},
 	{words: "expect mail", block: true, compile: compileExpect("mail")},
 	{words: "expect ledger CHANNEL", named: "received stored duplicate quarantined pending dead", compile: compileLedger},
+	{words: "expect envelopes CHANNEL", named: "accepted processed queued dead missing", compile: compileEnvelopes},
 	{words: "table refuses writes for TIME", compile: compileTableRefuses},
 	{words: "table loses COUNT answers", compile: compileTableLoses},
 	{words: "index is stale", compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
@@ -78,6 +79,8 @@ var forms = []form{
 	{words: "queue NAME loses COUNT answers", compile: compileQueueLoses},
 	{words: "queue NAME delivers twice", compile: compileTwice},
 	{words: "queue NAME delivers in reverse", compile: compileReverse},
+	{words: "queue NAME forgets COUNT messages", compile: compileForgets},
+	{words: "function NAME ends", compile: compileEnds},
 	{words: "queue NAME gets garbage", text: true, compile: compileQueueGarbage},
 	{words: "worker crashes on every write", compile: simple(poisonous(1 << 30))},
 	{words: "worker recovers", compile: simple(poisonous(0))},
@@ -222,6 +225,42 @@ func compileQueueGarbage(a *args) (action, error) {
 	return func(ctx context.Context, p *Play) error {
 		return p.world.Queue(a.at["NAME"]).Send(ctx, queue.Outgoing{Body: []byte(a.text), Group: "whatsapp/main"})
 	}, knownQueue(a.at["NAME"])
+}
+
+// compileForgets has messages vanish from a queue that counts nothing: AWS alone, for the local queue would count them as
+// processed (there, package queue/local takes them out from under the queue).
+func compileForgets(a *args) (action, error) {
+	n, err := a.count()
+	if err == nil {
+		err = knownQueue(a.at["NAME"])
+	}
+	return func(ctx context.Context, p *Play) error {
+		q := p.world.Queue(a.at["NAME"])
+		if _, counts := q.(queue.Counter); counts {
+			return errors.New("this world's queue counts what it loses")
+		}
+		got, err := q.Receive(ctx, n, 0)
+		if err != nil {
+			return err
+		}
+		if len(got) != n {
+			return fmt.Errorf("%d messages are there to be forgotten, not %d", len(got), n)
+		}
+		return q.Ack(ctx, got...)
+	}, err
+}
+
+// compileEnds has a process end in a world that has several.
+func compileEnds(a *args) (action, error) {
+	return func(ctx context.Context, p *Play) error {
+		w, ok := p.world.(interface {
+			End(ctx context.Context, function string) error
+		})
+		if !ok {
+			return errors.New("this world has no functions")
+		}
+		return w.End(ctx, a.at["NAME"])
+	}, nil
 }
 
 func knownQueue(name string) error {

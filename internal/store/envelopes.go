@@ -36,8 +36,9 @@ type Noted struct {
 	Void [][2]int64 `json:"v,omitempty"`
 	// End is the last number, told by the instance itself when it ends.
 	End int64 `json:"e,omitempty"`
-	// Mails counts mails that were put into the queue by whoever received them, without a number.
-	Mails int64 `json:"m,omitempty"`
+	// Plain counts what came without a number and was processed: mails, which a mail provider puts into the queue itself, and
+	// what was queued before there were numbers.
+	Plain int64 `json:"p,omitempty"`
 }
 
 // Done is the number of one envelope and the events that it was the first to bring, written as [number, events].
@@ -112,8 +113,8 @@ type Envelopes struct {
 	// Accepted and Processed are of instances that are forgotten: nothing of theirs is missing.
 	Accepted  int64 `json:"accepted,omitempty"`
 	Processed int64 `json:"processed,omitempty"`
-	// Mails were put into the queue by whoever received them; each was processed.
-	Mails int64 `json:"mails,omitempty"`
+	// Plain came without a number and was processed.
+	Plain int64 `json:"plain,omitempty"`
 	// Stored are the events that the envelopes brought and no tally counts.
 	Stored       int64                `json:"stored,omitempty"`
 	LastReceived msg.Time             `json:"last,omitzero"`
@@ -166,8 +167,8 @@ func (e *Envelopes) of(by string) *instance {
 
 // add takes a note in. Notes may come in any order and more than once.
 func (e *Envelopes) add(n *Noted, at msg.Time, young bool) {
-	if n.Mails > 0 {
-		e.Mails += n.Mails
+	if n.Plain > 0 {
+		e.Plain += n.Plain
 		e.LastReceived = max(e.LastReceived, at)
 	}
 	if n.By == "" {
@@ -187,9 +188,9 @@ func (e *Envelopes) add(n *Noted, at msg.Time, young bool) {
 	}
 }
 
-// Counted is how many envelopes were accepted and processed, with the mails.
+// Counted is how many envelopes were accepted and processed. What came without a number counts as both.
 func (e *Envelopes) Counted() (accepted, processed int64) {
-	accepted, processed = e.Accepted, e.Processed
+	accepted, processed = e.Accepted+e.Plain, e.Processed+e.Plain
 	for _, i := range e.Instances {
 		accepted += i.High - i.Void.size()
 		processed += i.High - i.Void.size() - i.Gaps.size()

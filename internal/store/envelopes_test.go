@@ -157,7 +157,7 @@ func TestFoldingChangesNothingThatIsCounted(t *testing.T) {
 			continue // lost
 		}
 		err := s.NoteEnvelopes(t.Context(), []Noted{
-			{Account: "whatsapp/main", By: fmt.Sprint("i", n%3), Done: []Done{{(n + 2) / 3, 1}}}, {Account: "email/main", Mails: 1},
+			{Account: "whatsapp/main", By: fmt.Sprint("i", n%3), Done: []Done{{(n + 2) / 3, 1}}}, {Account: "email/main", Plain: 1},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -175,7 +175,7 @@ func TestFoldingChangesNothingThatIsCounted(t *testing.T) {
 			}
 		}
 	}
-	if got, want := told(t, s), "email/main 0 0 mails=594 stored=0 0 missing\nwhatsapp/main 600 594 mails=0 stored=594 6 missing"; got != want {
+	if got, want := told(t, s), "email/main 594 594 plain=594 stored=0 0 missing\nwhatsapp/main 600 594 plain=0 stored=594 6 missing"; got != want {
 		t.Errorf("it is %s, want %s", got, want)
 	}
 	if most := 594 + 3*4; m.puts > most {
@@ -200,7 +200,7 @@ func told(t *testing.T, s *Store) string {
 		for _, n := range e.Missing() {
 			numbers[fmt.Sprint(n.By, n.N)] = true
 		}
-		lines = append(lines, fmt.Sprintf("%s %d %d mails=%d stored=%d %d missing", account, accepted, processed, e.Mails, e.Stored, len(numbers)))
+		lines = append(lines, fmt.Sprintf("%s %d %d plain=%d stored=%d %d missing", account, accepted, processed, e.Plain, e.Stored, len(numbers)))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -85,6 +85,9 @@ func (p path) Reconcile(ctx context.Context) ([]api.Ledger, error) {
 				Accepted: b.Envelopes.Accepted, Processed: b.Envelopes.Processed, Queued: b.Envelopes.Queued, Dead: b.Envelopes.Dead, Approximate: b.Approximate,
 			},
 		}
+		if b.Envelopes.Missing != "" {
+			all[i].Envelopes.Missing = &b.Envelopes.Missing
+		}
 		if !b.LastReceived.IsZero() {
 			all[i].LastReceived = &b.LastReceived
 		}
