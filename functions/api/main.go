@@ -11,5 +11,5 @@ import (
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.HTTP(httpapi.MustNew(s)))
+	lambda.StartWithOptions(awslambda.HTTP(httpapi.MustNew(s)), lambda.WithEnableSIGTERM(s.Leave))
 }

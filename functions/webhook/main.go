@@ -10,5 +10,5 @@ import (
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.HTTP(s.Hooks()))
+	lambda.StartWithOptions(awslambda.HTTP(s.Hooks()), lambda.WithEnableSIGTERM(s.Leave))
 }
