@@ -207,7 +207,7 @@ func (p *Pipeline) ReplayReact(ctx context.Context, since msg.Time) (int, error)
 			}
 			c := table.Change{Key: items[i].Key, New: &items[i]}
 			told, err := p.Store.Notify(ctx, []table.Change{c})
-			if err != nil {
+			if err := new(store.Skipped).Take(err); err != nil {
 				return done, err
 			}
 			if n := told[0]; n != nil {

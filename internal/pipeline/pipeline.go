@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel"
@@ -85,7 +86,12 @@ type Pipeline struct {
 	accounts *accounts
 	numbers  numbers
 	packer   compressor
+	// passedOver counts changes whose items could not be read.
+	passedOver atomic.Int64
 }
+
+// PassedOver is how many changes React has passed over since it was made, because their items could not be read.
+func (p *Pipeline) PassedOver() int64 { return p.passedOver.Load() }
 
 // New makes the handlers.
 func New(d Deps) (*Pipeline, error) {

@@ -18,11 +18,12 @@ import (
 
 // React follows up changes of the table, in the order of the feed: it tells staff, gets answers on their way, has files
 // fetched, acknowledges, and keeps the ledger. Every effect follows from the change alone and may be repeated: after an error
-// the whole batch comes again.
+// the whole batch comes again. A change of an item that cannot be read is logged and counted, and passed over.
 func (p *Pipeline) React(ctx context.Context, changes []table.Change) error {
 	ctx = table.Redoable(ctx)
 	each, err := p.Store.Notify(ctx, changes)
-	if err != nil {
+	var unread store.Skipped
+	if err = unread.Take(err); err != nil {
 		return err
 	}
 	told := make([]*store.Notification, 0, len(each))
@@ -35,9 +36,10 @@ func (p *Pipeline) React(ctx context.Context, changes []table.Change) error {
 			return fmt.Errorf("follow up the change of %s: %w", changes[i].Key, err)
 		}
 	}
-	if err := p.Store.Tally(ctx, changes); err != nil {
+	if err := unread.Take(p.Store.Tally(ctx, changes)); err != nil {
 		return err
 	}
+	p.passOver(ctx, &unread)
 	if len(told) == 0 {
 		return nil
 	}
@@ -77,6 +79,14 @@ func (p *Pipeline) follow(ctx context.Context, c *table.Change, e *timeline.Entr
 		return nil
 	}
 	return p.acknowledge(ctx, e)
+}
+
+// passOver says which changes nobody follows up, because their items cannot be read: they must not hold up the ones behind.
+func (p *Pipeline) passOver(ctx context.Context, unread *store.Skipped) {
+	for _, item := range unread.Items {
+		p.passedOver.Add(1)
+		p.Log.ErrorContext(ctx, "change passed over: mend the item, then replay its effects", "key", item.Key.String(), "err", item.Err)
+	}
 }
 
 // followAnswer wakes an answer that is to be sent, and the one that waited for it when it is out of the way.

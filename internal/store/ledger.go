@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -113,22 +114,21 @@ const tallyIndexPK = "T#accounts"
 
 // Tally sums a batch of changes of one feed shard into the tallies of the accounts they concern: exactly once, however often
 // the batch comes, because each tally keeps the last sequence number beside its sums. Sequence numbers of a shard sort as
-// bytes within the same length and longer ones are later.
+// bytes within the same length and longer ones are later. A change of an item that cannot be read is passed over: the error is
+// a *Skipped then, and everything else is counted.
 func (s *Store) Tally(ctx context.Context, changes []table.Change) error {
 	type key struct {
 		account AccountKey
 		shard   string
 	}
-	grouped := map[key][]delta{}
+	grouped, skipped := map[key][]delta{}, new(Skipped)
 	for i := range changes {
 		c := &changes[i]
 		was, minus, err := Contribution(c.Old)
-		if err != nil {
-			return err
-		}
-		is, plus, err := Contribution(c.New)
-		if err != nil {
-			return err
+		is, plus, newErr := Contribution(c.New)
+		if err := cmp.Or(err, newErr); err != nil {
+			skipped.add(c.Key, err) // what it counted before, it goes on counting until it can be read again
+			continue
 		}
 		if was == is && plus == minus {
 			continue
@@ -150,7 +150,7 @@ func (s *Store) Tally(ctx context.Context, changes []table.Change) error {
 			return err
 		}
 	}
-	return nil
+	return skipped.err()
 }
 
 type delta struct {

@@ -41,8 +41,10 @@ const NotificationsFor = 24 * time.Hour
 const keepNotifications = 3 * 24 * time.Hour
 
 // Notify derives the notifications of changes and keeps them, many in one write. They are a function of the changes alone, so
-// it may be called again, and is until all are there, so they may land apart; changes of one item must come in order. The result has one place for each change, nil
-// where it is of no interest.
+// it may be called again, and is until all are there, so they may land apart; changes of one item must come in order. The
+// result has one place for each change, nil where it is of no interest. An entry that is gone is told of no more.
+//
+// A change of an item that cannot be read is passed over: the error is a *Skipped then, and everything else is done.
 func (s *Store) Notify(ctx context.Context, changes []table.Change) ([]*Notification, error) {
 	ctx = table.Apart(ctx)
 	told := make([]*Notification, len(changes))
@@ -64,11 +66,13 @@ func (s *Store) Notify(ctx context.Context, changes []table.Change) ([]*Notifica
 		ops = append(ops, op)
 		return nil
 	}
+	skipped := new(Skipped)
 	for i := range changes {
 		c := &changes[i]
 		now, was, err := notificationOf(c)
 		if err != nil {
-			return nil, err
+			skipped.add(c.Key, err)
+			continue
 		}
 		if now == nil {
 			if was != nil {
@@ -98,7 +102,7 @@ func (s *Store) Notify(ctx context.Context, changes []table.Change) ([]*Notifica
 			return nil, fmt.Errorf("notify of %d changes: %w", len(changes), err)
 		}
 	}
-	return told, nil
+	return told, skipped.err()
 }
 
 // write makes unconditional writes, again where the table says so.
