@@ -1,14 +1,15 @@
-// Command deliver is the Lambda that sends answers.
+// Command deliver is the Lambda that sends answers, and mail to staff.
 package main
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/aws/desk"
 	"github.com/aikajana/aikajana/internal/awslambda"
 )
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.SQS(s.Pipeline.Deliver))
+	lambda.Start(awslambda.SQS(desk.MustNew(s).Tell().Deliver))
 }

@@ -4,11 +4,14 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"mime"
 	"mime/quotedprintable"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/channel"
@@ -37,15 +40,32 @@ type Mail struct {
 	Told   Told
 	Mailer channel.Mailer
 	// From is the sender's address, asked for each time, because accounts come and go; "" for none, and then nobody is told.
-	// BaseURL is where the inbox is, Now the clock.
+	// BaseURL is where the program is, Now the clock.
 	From    func(context.Context) (string, error)
 	BaseURL string
 	Now     func() msg.Time
+	// Channels give channels their proper names; nil shows none. Log hears of mails that will never arrive; nil for nobody.
+	Channels *channel.Registry
+	Log      *slog.Logger
 }
 
-// Notify tells everybody that the notification is for and who wants mail. The mail names the case and the customer's channel;
-// nothing that the customer wrote leaves by it. Each person is told once, or, when the process dies at the wrong moment,
-// twice.
+// Wanted says whether somebody is still to be told of it.
+func (m *Mail) Wanted(ctx context.Context, n *store.Notification) (bool, error) {
+	people, err := m.audience(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	for i := range people {
+		if done, err := m.done(ctx, n, &people[i]); err != nil || !done {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// Notify tells everybody that the notification is for and who wants mail. The mail names the case, the customer and the
+// channel; nothing that the customer wrote leaves by it. Each person is told once, or, when the process dies at the wrong
+// moment, twice. Who could not be reached does not keep the others from hearing of it.
 func (m *Mail) Notify(ctx context.Context, n *store.Notification) error {
 	people, err := m.audience(ctx, n)
 	if err != nil || len(people) == 0 {
@@ -59,12 +79,28 @@ func (m *Mail) Notify(ctx context.Context, n *store.Notification) error {
 	if err != nil || from == "" {
 		return err
 	}
+	var errs []error
 	for i := range people {
-		if err := m.tell(ctx, from, n, c, &people[i]); err != nil {
-			return err
+		if concerns(n, c, &people[i]) {
+			errs = append(errs, m.tell(ctx, from, n, c, &people[i]))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// concerns says that what happened is still news to the person, and the case still theirs to see: mail may be late.
+func concerns(n *store.Notification, c *timeline.Case, u *auth.User) bool {
+	p := auth.Principal{ID: u.ID, Roles: u.Roles, Teams: u.Teams}
+	if !p.Sees(c.Team, c.Agent) {
+		return false
+	}
+	switch n.Why {
+	case "unseen":
+		return c.SeenBy == ""
+	case "new_case", "message", "assigned": // another agent may have it by now
+		return n.For == "team" || n.For == "agent:"+c.Agent
+	}
+	return true
 }
 
 // unlessErased drops the error that says that the case was erased in the meantime: there is nothing left to tell of.
@@ -107,29 +143,64 @@ func wanting(users []auth.User, present bool) []auth.User {
 	})
 }
 
+// together is half of the longest time in which further messages of a case are not worth another mail: whoever was told of
+// the case will look.
+const together = 5 * time.Minute
+
+// effects are what is noted when the person was told: the notification itself, and for what customers write that there was a
+// mail about the case in this stretch of time. before is the stretch before it.
+func effects(n *store.Notification, u *auth.User) (own string, stretch, before string) {
+	own = "mail " + n.Team + " " + n.Cursor + " " + u.ID
+	if n.Why == "new_case" || n.Why == "message" {
+		i := int64(n.At) / together.Milliseconds()
+		stretch, before = fmt.Sprintf("mail of %s %d %s", n.Case, i, u.ID), fmt.Sprintf("mail of %s %d %s", n.Case, i-1, u.ID)
+	}
+	return own, stretch, before
+}
+
+// done says that the person was told, or told of the same case a moment before.
+func (m *Mail) done(ctx context.Context, n *store.Notification, u *auth.User) (bool, error) {
+	own, stretch, before := effects(n, u)
+	for _, effect := range []string{stretch, before, own} {
+		if effect == "" {
+			continue
+		}
+		if done, err := m.Told.Done(ctx, effect); err != nil || done {
+			return done, err
+		}
+	}
+	return false, nil
+}
+
 func (m *Mail) tell(ctx context.Context, from string, n *store.Notification, c *timeline.Case, u *auth.User) error {
-	effect := "mail " + n.Team + " " + n.Cursor + " " + u.ID
-	done, err := m.Told.Done(ctx, effect)
+	done, err := m.done(ctx, n, u)
 	if err != nil || done {
 		return err
 	}
-	raw := m.compose(from, n, c, u)
-	_, err = m.Mailer.SendMail(ctx, from, []string{u.Email}, raw, "")
+	_, err = m.Mailer.SendMail(ctx, from, []string{u.Email}, m.compose(from, n, c, u), "")
 	switch fault.Of(err) {
-	case fault.Retry:
-		return fmt.Errorf("notify %s of case %s by mail: %w", u.ID, c.Reference, err)
 	case fault.Permanent, fault.Uncertain, fault.Invalid:
-		// Said once too little is better than a feed that stands still for one broken address.
+		// Said once too little is better than said for ever to an address that is none, or twice.
+		if m.Log != nil {
+			m.Log.WarnContext(ctx, "somebody could not be told by mail", "user", u.ID, "case", c.Reference, "err", err)
+		}
 	default:
 		if err != nil {
 			return fmt.Errorf("notify %s of case %s by mail: %w", u.ID, c.Reference, err)
 		}
 	}
-	return m.Told.SetDone(ctx, effect)
+	own, stretch, _ := effects(n, u)
+	if stretch != "" {
+		if err := m.Told.SetDone(ctx, stretch); err != nil {
+			return err
+		}
+	}
+	return m.Told.SetDone(ctx, own)
 }
 
 func (m *Mail) compose(from string, n *store.Notification, c *timeline.Case, u *auth.User) []byte {
-	subject, text := words(u.Language, n.Why, c)
+	subject, text := words(u.Language, n.Why, c, m.channelName(c.Channel))
+	text += "\n" + m.BaseURL + "/api/v1/cases/" + c.Reference + "\naikajana timeline " + c.Reference + "\n"
 	var b strings.Builder
 	header := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
 	header("From", "Aikajana <"+from+">")
@@ -137,6 +208,7 @@ func (m *Mail) compose(from string, n *store.Notification, c *timeline.Case, u *
 	header("Subject", mime.QEncoding.Encode("utf-8", subject))
 	header("Date", m.Now().Time().Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	header("Message-ID", "<"+strings.NewReplacer("#", ".", " ", ".").Replace(n.Cursor+"."+u.ID)+"@"+domain(from)+">")
+	header("References", "<case."+c.Case+"@"+domain(from)+">") // mail programs put what is about one case together
 	header("Auto-Submitted", "auto-generated")
 	header("X-Auto-Response-Suppress", "All")
 	header("MIME-Version", "1.0")
@@ -144,46 +216,24 @@ func (m *Mail) compose(from string, n *store.Notification, c *timeline.Case, u *
 	header("Content-Transfer-Encoding", "quoted-printable")
 	b.WriteString("\r\n")
 	body := quotedprintable.NewWriter(&b)
-	_, _ = body.Write([]byte(strings.ReplaceAll(text+"\n"+m.BaseURL+"/cases/"+c.Reference+"\n", "\n", "\r\n"))) // a strings.Builder takes everything
+	_, _ = body.Write([]byte(strings.ReplaceAll(text, "\n", "\r\n"))) // a strings.Builder takes everything
 	_ = body.Close()
 	return []byte(b.String())
+}
+
+// channelName is the channel's proper name, or "".
+func (m *Mail) channelName(id string) string {
+	if m.Channels == nil {
+		return ""
+	}
+	adapter, ok := m.Channels.Get(id)
+	if !ok {
+		return ""
+	}
+	return adapter.Info().Name
 }
 
 func domain(address string) string {
 	_, d, _ := strings.Cut(address, "@")
 	return d
-}
-
-// words are what a notification says, in the person's language. The customer's name is shown; what they wrote is not.
-func words(language, why string, c *timeline.Case) (subject, text string) {
-	texts, ok := said[language]
-	if !ok {
-		texts = said["en"]
-	}
-	line, ok := texts[why]
-	if !ok {
-		line = texts["message"]
-	}
-	name := c.CustomerName
-	if name == "" {
-		name = "?"
-	}
-	return line + " " + c.Reference, fmt.Sprintf("%s: %s\n%s: %s\n", line, c.Reference, texts["customer"], oneLine(name))
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-var said = map[string]map[string]string{
-	"en": {
-		"new_case": "New case", "message": "New message in case", "failed": "An answer failed in case", "uncertain": "Nobody knows whether an answer went out in case",
-		"unseen": "Nobody has opened case", "assigned": "You were given case", "customer": "Customer",
-	},
-	"fi": {
-		"new_case": "Uusi asia", "message": "Uusi viesti asiassa", "failed": "Vastaus ei mennyt perille asiassa", "uncertain": "Ei tiedetä, lähtikö vastaus asiassa",
-		"unseen": "Kukaan ei ole avannut asiaa", "assigned": "Sinulle annettiin asia", "customer": "Asiakas",
-	},
-	"sv": {
-		"new_case": "Nytt ärende", "message": "Nytt meddelande i ärende", "failed": "Ett svar gick inte fram i ärende", "uncertain": "Det är oklart om ett svar gick iväg i ärende",
-		"unseen": "Ingen har öppnat ärende", "assigned": "Du har fått ärende", "customer": "Kund",
-	},
 }

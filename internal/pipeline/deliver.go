@@ -18,12 +18,14 @@ import (
 // wakeUp is the body of a message in the Wake queue: it says where to look, not what to do. What is to be done is decided
 // from the entry, so a wake-up that is lost, late or doubled does no harm.
 type wakeUp struct {
-	Entry string `json:"entry"`
+	Entry string `json:"entry,omitempty"`
+	// Tell is what staff are to be told of outside the socket, instead of an entry to look at.
+	Tell *store.Notification `json:"tell,omitempty"`
 }
 
 // wake asks Deliver to look at an answer after a while.
 func (p *Pipeline) wake(ctx context.Context, entry, group string, after time.Duration) error {
-	body, err := json.Marshal(wakeUp{entry})
+	body, err := json.Marshal(wakeUp{Entry: entry})
 	if err != nil {
 		return fmt.Errorf("wake %s: %w", entry, err)
 	}
@@ -38,7 +40,7 @@ func (p *Pipeline) wake(ctx context.Context, entry, group string, after time.Dur
 func (p *Pipeline) wakeAll(ctx context.Context, entries []string) error {
 	out := make([]queue.Outgoing, len(entries))
 	for i, entry := range entries {
-		body, err := json.Marshal(wakeUp{entry})
+		body, err := json.Marshal(wakeUp{Entry: entry})
 		if err != nil {
 			return fmt.Errorf("wake %s: %w", entry, err)
 		}
@@ -50,15 +52,21 @@ func (p *Pipeline) wakeAll(ctx context.Context, entries []string) error {
 	return nil
 }
 
-// Deliver sends answers. It writes state sending, synced, before the first byte leaves; whoever finds that state never
+// Deliver sends answers, and tells staff outside the socket. For an answer it writes state sending, synced, before the first byte leaves; whoever finds that state never
 // sends. So an automatic retry causes at most one acceptance by the provider (I6).
 func (p *Pipeline) Deliver(ctx context.Context, batch []queue.Message) (failed []string) {
 	for i := range batch {
 		m := &batch[i]
 		var w wakeUp
-		if err := json.Unmarshal(m.Body, &w); err != nil || w.Entry == "" {
+		if err := json.Unmarshal(m.Body, &w); err != nil || w.Entry == "" && w.Tell == nil {
 			p.Log.ErrorContext(ctx, "wake-up not understood", "message", m.ID, "err", err)
 			continue // it holds nothing that could be lost: answers are found by the due index
+		}
+		if w.Tell != nil {
+			if err := p.tell(ctx, w.Tell, m.Group); err != nil {
+				failed = append(failed, m.ID)
+			}
+			continue
 		}
 		if err := p.deliver(ctx, w.Entry, m.Group); err != nil && fault.Of(err) != fault.Missing && !p.putOff(ctx, p.Wake, m, err) {
 			p.Log.ErrorContext(ctx, "answer not delivered", "entry", w.Entry, "attempt", m.Attempt, "err", err)

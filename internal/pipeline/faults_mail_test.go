@@ -29,7 +29,7 @@ func TestFault06_AnAnswerToAnAgentsNotificationIsNobodysAnswerAndGoesToNobody(t 
 	t.Parallel()
 	d := newDesk(t)
 	relay := d.withMail(nil)
-	aino := staff{auth.User{ID: "aino", Name: "Aino", Email: "aino@staff.example", Presence: auth.Present, Language: "fi", NotifyByMail: true}}
+	aino := staff{auth.User{ID: "aino", Name: "Aino", Teams: []string{"support"}, Email: "aino@staff.example", Presence: auth.Present, Language: "fi", NotifyByMail: true}}
 	d.rewire(func(deps *pipeline.Deps) {
 		deps.Notifiers = []pipeline.Notifier{&notify.Mail{
 			People: aino, Told: d.Store, Mailer: relay, From: d.MailAddress, BaseURL: "https://desk.example", Now: d.now,
@@ -368,7 +368,7 @@ func TestFault03_AConfirmationCodeOfAThirdPartyIsSeenByStaffAndLeavesByNoMail(t 
 	t.Parallel()
 	d := newDesk(t)
 	relay := d.withMail(map[string]string{"acknowledge": "yes"})
-	aino := staff{auth.User{ID: "aino", Name: "Aino", Email: "aino@staff.example", Presence: auth.Present, Language: "en", NotifyByMail: true}}
+	aino := staff{auth.User{ID: "aino", Name: "Aino", Teams: []string{"support"}, Email: "aino@staff.example", Presence: auth.Present, Language: "en", NotifyByMail: true}}
 	d.rewire(func(deps *pipeline.Deps) {
 		deps.Notifiers = []pipeline.Notifier{&notify.Mail{
 			People: aino, Told: d.Store, Mailer: relay, From: d.MailAddress, BaseURL: "https://desk.example", Now: d.now,

@@ -65,11 +65,6 @@ type Push interface {
 	Push(ctx context.Context, n []*store.Notification)
 }
 
-// Notifier tells staff outside the socket. At least once; it keeps its own record of what it told whom.
-type Notifier interface {
-	Notify(ctx context.Context, n *store.Notification) error
-}
-
 // MailNotice says where a mail provider put a mail.
 type MailNotice struct {
 	// Setup is the object that a provider writes to try its access: not a mail.

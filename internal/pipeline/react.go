@@ -49,20 +49,6 @@ func (p *Pipeline) React(ctx context.Context, changes []table.Change) error {
 	return p.notify(ctx, told)
 }
 
-func (p *Pipeline) notify(ctx context.Context, told []*store.Notification) error {
-	for _, n := range told {
-		if n.For == "" {
-			continue
-		}
-		for _, notifier := range p.Notifiers {
-			if err := notifier.Notify(ctx, n); err != nil {
-				return fmt.Errorf("notify of %s: %w", n.Case, err)
-			}
-		}
-	}
-	return nil
-}
-
 // follow does what a change of an entry calls for; e is nil for a change of anything else.
 func (p *Pipeline) follow(ctx context.Context, c *table.Change, e *timeline.Entry) error {
 	if e == nil {

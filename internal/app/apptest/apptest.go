@@ -4,11 +4,13 @@ package apptest
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +26,7 @@ import (
 	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/notify"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/queue/local"
@@ -42,7 +45,7 @@ const BaseURL = "https://desk.example"
 type Options struct {
 	// Limits bound how often the API may be asked.
 	Limits api.Limits
-	// Mailer hands mail over; nil for none.
+	// Mailer hands mail over, to staff from desk@desk.example; nil for none.
 	Mailer channel.Mailer
 	// Start is the time at which the clock begins; 2026-11-23 08:00 UTC, a Monday, when zero.
 	Start time.Time
@@ -99,6 +102,12 @@ func New(t testing.TB, o Options) *Desk {
 		Cost: auth.Cost{MemoryKiB: 64, Passes: 1, AtOnce: 2},
 	})
 	d.must(err)
+	if o.Mailer != nil {
+		d.Pipeline.Notifiers = []pipeline.Notifier{&notify.Mail{
+			People: d.Auth, Told: d.Store, Mailer: o.Mailer, From: func(context.Context) (string, error) { return "desk@desk.example", nil },
+			BaseURL: BaseURL, Now: d.Clock.Now, Channels: d.Channels, Log: log,
+		}}
+	}
 	d.feed, err = d.Table.Feed(t.Context(), "react")
 	d.must(err)
 	for _, a := range []store.Connected{
@@ -121,27 +130,38 @@ func (d *Desk) must(err error) {
 // React follows up everything that was written.
 func (d *Desk) React() {
 	d.T.Helper()
-	d.must(d.TryReact())
-}
-
-// TryReact is React for a test that expects it to fail: what failed comes again.
-func (d *Desk) TryReact() error {
-	d.T.Helper()
 	for {
 		backlog, err := d.Table.Backlog()
-		if err != nil || backlog == 0 {
-			return err
+		d.must(err)
+		if backlog == 0 {
+			return
 		}
 		changes, err := d.feed.Next(d.T.Context(), 100)
-		if err != nil {
-			return err
+		d.must(err)
+		d.must(d.Pipeline.React(d.T.Context(), changes))
+		d.must(d.feed.Ack(d.T.Context()))
+	}
+}
+
+// Deliver sends what is to be sent now: answers, and mail to staff.
+func (d *Desk) Deliver() {
+	d.T.Helper()
+	q := d.Queues["wake"]
+	for {
+		batch, err := q.Receive(d.T.Context(), 10, 0)
+		d.must(err)
+		if len(batch) == 0 {
+			return
 		}
-		if err := d.Pipeline.React(d.T.Context(), changes); err != nil {
-			return err
+		failed := d.Pipeline.Deliver(d.T.Context(), batch)
+		for _, m := range batch {
+			if slices.Contains(failed, m.ID) {
+				d.must(q.Release(d.T.Context(), m, time.Minute))
+			} else {
+				d.must(q.Ack(d.T.Context(), m))
+			}
 		}
-		if err := d.feed.Ack(d.T.Context()); err != nil {
-			return err
-		}
+		d.React()
 	}
 }
 

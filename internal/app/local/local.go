@@ -223,7 +223,7 @@ func (s *Server) letPeopleIn(key []byte, location *time.Location, told *late, co
 		if config.NotifyFrom != "" {
 			from = func(context.Context) (string, error) { return config.NotifyFrom, nil }
 		}
-		told.to = &notify.Mail{People: s.staff.Auth, Told: s.app.Store, Mailer: s.o.Mailer, From: from, BaseURL: s.o.BaseURL, Now: s.o.Now}
+		told.to = &notify.Mail{People: s.staff.Auth, Told: s.app.Store, Mailer: s.o.Mailer, From: from, BaseURL: s.o.BaseURL, Now: s.o.Now, Channels: s.app.Channels, Log: s.log}
 	}
 	s.pages, err = public.New(s.app, public.Options{
 		Key: key, BaseURL: s.o.BaseURL, Location: location, Log: s.log, NewID: s.app.Store.NewID, Setup: &firstStart{s},

@@ -41,6 +41,14 @@ func relay(c *app.RelayConfig, look app.Lookup) (channel.Mailer, error) {
 // the pipeline brings along. It is set before anything is served.
 type late struct{ to *notify.Mail }
 
+// Wanted says whether there is anybody to tell.
+func (l *late) Wanted(ctx context.Context, n *store.Notification) (bool, error) {
+	if l.to == nil {
+		return false, nil
+	}
+	return l.to.Wanted(ctx, n)
+}
+
 // Notify tells, once there is somebody to tell.
 func (l *late) Notify(ctx context.Context, n *store.Notification) error {
 	if l.to == nil {
