@@ -25,6 +25,7 @@ type Inspection struct {
 	sums       map[AccountKey]Counts
 	tallies    map[AccountKey]Counts
 	notes      folded
+	apart      apart
 	problems   []string
 	// Items, Entries, Cases and Customers are how many there were.
 	Items, Entries, Cases, Customers int
@@ -51,7 +52,7 @@ func NewInspection() *Inspection {
 		entries: map[string]seenEntry{}, cases: map[string]*seenCase{}, customers: map[string]*timeline.Customer{}, identities: map[string]string{},
 		externals: map[string]string{}, notified: map[string]string{}, assigned: map[string]bool{}, references: map[string]string{},
 		sums: map[AccountKey]Counts{}, tallies: map[AccountKey]Counts{},
-		notes: folded{accounts: map[AccountKey]*Envelopes{}, taken: map[AccountKey]bool{}},
+		notes: folded{accounts: map[AccountKey]*Envelopes{}, taken: map[AccountKey]bool{}}, apart: newApart(),
 	}
 }
 
@@ -81,6 +82,7 @@ func (i *Inspection) Item(item *table.Item) {
 		if !i.read(item, x) || x.Channel == "" {
 			return
 		}
+		i.waiting(item, x)
 		if x.By != "" { // the ledger counts it by its envelope's note
 			account := AccountOf(x.Channel, x.Account)
 			sum := i.sums[account]
@@ -94,9 +96,14 @@ func (i *Inspection) Item(item *table.Item) {
 			i.externals[x.Entry] = item.PK
 		}
 	case "I":
+		if item.SK != "A" {
+			i.apart.marks[item.SK] = append(i.apart.marks[item.SK], item.PK)
+			return
+		}
 		id := new(identity)
 		if i.read(item, id) {
 			i.identities[item.PK] = id.Customer
+			i.apart.leading[id.Customer]++
 		}
 	case "N":
 		n := new(Notification)
@@ -109,11 +116,8 @@ func (i *Inspection) Item(item *table.Item) {
 		}
 	case "A":
 		i.assigned[rest+" "+item.SK] = true
-	case "R":
-		p := new(pointer)
-		if !strings.HasPrefix(rest, "token#") && i.read(item, p) {
-			i.references[rest] = p.Case
-		}
+	case "R", "H", "M", "Q":
+		i.aside(kind, rest, item)
 	case "V":
 		i.notes.item(item)
 	case "T":
@@ -156,7 +160,7 @@ func (i *Inspection) customerItem(customer string, item *table.Item) {
 			i.problem("case %s lies at %s", c.Case, item.Key)
 		}
 		i.cases[c.Case] = &seenCase{c.State, c.Customer, c.Agent, c.Reference, c.Unsettled}
-		i.work(item, c)
+		i.indexed(item, &caseRecord{*c})
 	case "E":
 		e := new(timeline.Entry)
 		if !i.read(item, e) {
@@ -166,20 +170,27 @@ func (i *Inspection) customerItem(customer string, item *table.Item) {
 		if k, err := entryKey(e.Entry); err != nil || k != item.Key {
 			i.problem("I3: entry %s of %s lies at %s", e.Entry, e.Sort, item.Key)
 		}
+		i.indexed(item, &entryRecord{Entry: *e})
+		i.automatic(e)
 		own := e.Delivery != nil || e.Kind == msg.KindNote || e.Kind == msg.KindVisit
 		i.entries[e.Entry] = seenEntry{e.Case, e.State, own, !own || e.ID != ""}
+	case "I":
+		a := new(kept)
+		if i.read(item, a) && a.Until.IsZero() {
+			i.apart.listed[customer]++
+		}
+		i.apart.beside[customer] = item.Key
+	default:
+		i.apart.beside[customer] = item.Key
 	}
 }
 
-// work compares a case's places in the indexes with where it should be. Only tables whose scan tells index entries can say.
-func (i *Inspection) work(item *table.Item, c *timeline.Case) {
-	if item.Index == nil && c.State == timeline.CaseSolved {
-		return
-	}
-	want := (&caseRecord{*c}).index()
-	for name, k := range want {
-		if item.Index[name] != k {
-			i.problem("case %s is at %q in index %s and belongs at %q", c.Case, item.Index[name], name, k)
+// indexed compares an item's places in the indexes with where it should be.
+func (i *Inspection) indexed(item *table.Item, v indexed) {
+	want := v.index()
+	for _, name := range []table.Index{table.WorkList, table.Due} {
+		if item.Index[name] != want[name] {
+			i.problem("%s is at %q in index %s and belongs at %q", item.Key, item.Index[name], name, want[name])
 		}
 	}
 }
@@ -201,6 +212,7 @@ func (i *Inspection) Followed() {
 			i.problem("I1: the ledger of %s says %+v and its items add up to %+v", account, told, sum)
 		}
 	}
+	i.told()
 	for account, e := range noted {
 		if missing := e.Missing(); len(missing) > 0 {
 			i.problem("I1: %d envelopes of %s were accepted and nobody is done with them: %s", len(missing), account, Numbers(missing))
@@ -230,6 +242,7 @@ func (i *Inspection) Problems() []string {
 		if e.about && i.externals[id] == "" {
 			i.problem("I2: entry %s has no external ID: it could be stored twice", id)
 		}
+		i.checkOwner(id, e.caseID)
 		if c := i.cases[e.caseID]; c != nil && (e.state == msg.Pending || e.state == msg.Sending) && !slices.Contains(c.unsettled, id) {
 			i.problem("answer %s is %s and its case %s does not wait for it", id, e.state, e.caseID)
 		}
@@ -250,6 +263,7 @@ func (i *Inspection) Problems() []string {
 	for id, c := range i.customers {
 		i.checkCustomer(id, c)
 	}
+	i.checkApart()
 	slices.Sort(i.problems)
 	return i.problems
 }
