@@ -87,6 +87,18 @@ func (p *Program) Stop() error {
 	return nil
 }
 
+// Kill ends the program with signal 9 and waits until it is gone.
+func (p *Program) Kill() error {
+	if err := p.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill the program: %w", err)
+	}
+	var killed *exec.ExitError
+	if err := p.cmd.Wait(); err != nil && !errors.As(err, &killed) {
+		return fmt.Errorf("kill the program: %w", err)
+	}
+	return nil
+}
+
 // Said is what it wrote to its log.
 func (p *Program) Said() string { return p.out.String() }
 

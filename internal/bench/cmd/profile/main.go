@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/pprof"
 	"syscall"
 	_ "time/tzdata" // as in the real program
@@ -45,15 +44,13 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := pprof.StartCPUProfile(f); err != nil { // before Open, so that a short run is a profile of the start
+		return errors.Join(err, f.Close())
+	}
 	server, err := local.Open(o)
-	if err != nil {
-		return err
+	if err == nil {
+		err = server.Serve(ctx)
 	}
-	runtime.SetBlockProfileRate(0)
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return err
-	}
-	err = server.Serve(ctx)
 	pprof.StopCPUProfile()
 	return errors.Join(err, f.Close())
 }
