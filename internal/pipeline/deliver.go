@@ -96,10 +96,10 @@ func (p *Pipeline) attempt(ctx context.Context, a *store.Attempt) error {
 		if fault.Of(err) == fault.Internal || fault.Of(err) == fault.Retry {
 			return p.refusedFor(ctx, a, err)
 		}
-		return p.failed(ctx, e, fault.Code(err), err)
+		return p.failed(ctx, e, reason(err), err)
 	}
 	if cause := windowClosed(&info, a, p.Now()); cause != nil {
-		return p.failed(ctx, e, fault.Code(cause), cause)
+		return p.failed(ctx, e, reason(cause), cause)
 	}
 	conn := channel.Conn{Account: account, HTTP: p.HTTP, Mail: p.Mailer}
 	receipt, err := send(ctx, sender, conn, p.outbound(a, account))
@@ -197,11 +197,11 @@ func (p *Pipeline) notAccepted(ctx context.Context, a *store.Attempt, err error)
 	case fault.Retry:
 		return p.refusedFor(ctx, a, err)
 	case fault.Permanent, fault.Invalid, fault.Denied, fault.Missing, fault.Conflict:
-		return p.failed(ctx, &a.Entry, fault.Code(err), err)
+		return p.failed(ctx, &a.Entry, reason(err), err)
 	}
 	// Uncertain, and anything that nobody typed: sending again could double it.
 	p.Log.WarnContext(ctx, "answer uncertain", "channel", a.Entry.Channel, "account", a.Entry.Account, "entry", a.Entry.Entry, "err", err)
-	_, werr := p.Store.Unsure(ctx, a.Entry.Entry, err.Error())
+	_, werr := p.Store.Unsure(ctx, a.Entry.Entry, reason(err).Title)
 	return werr
 }
 
@@ -210,18 +210,19 @@ func (p *Pipeline) refusedFor(ctx context.Context, a *store.Attempt, err error) 
 	e := &a.Entry
 	now := p.Now()
 	if now.Sub(e.StoredAt) > giveUpAfter {
-		return p.failed(ctx, e, "gave_up", fmt.Errorf("tried for %s: %w", giveUpAfter, err))
+		why := msg.ReceiptCode{Code: "gave_up", Title: "given up after a day: " + reason(err).Title}
+		return p.failed(ctx, e, why, fmt.Errorf("tried for %s: %w", giveUpAfter, err))
 	}
 	pause := max(fault.After(err), min(firstPause<<min(e.Delivery.Attempt-1, 10), longestWait))
 	p.Log.WarnContext(ctx, "answer refused for now", "channel", e.Channel, "account", e.Account, "entry", e.Entry, "again_in", pause.String(), "err", err)
-	if _, err := p.Store.Refused(ctx, e.Entry, err.Error(), now.Add(pause)); err != nil {
+	if _, err := p.Store.Refused(ctx, e.Entry, reason(err).Title, now.Add(pause)); err != nil {
 		return err
 	}
 	return p.wake(ctx, e.Entry, e.Channel+"/"+e.Account, pause)
 }
 
-func (p *Pipeline) failed(ctx context.Context, e *timeline.Entry, code string, err error) error {
-	p.Log.WarnContext(ctx, "answer failed", "channel", e.Channel, "account", e.Account, "entry", e.Entry, "code", code, "err", err)
-	_, werr := p.Store.Fail(ctx, e.Entry, msg.ReceiptCode{Code: code, Title: err.Error()})
+func (p *Pipeline) failed(ctx context.Context, e *timeline.Entry, why msg.ReceiptCode, err error) error {
+	p.Log.WarnContext(ctx, "answer failed", "channel", e.Channel, "account", e.Account, "entry", e.Entry, "code", why.Code, "err", err)
+	_, werr := p.Store.Fail(ctx, e.Entry, why)
 	return werr
 }
