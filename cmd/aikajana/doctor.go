@@ -20,7 +20,7 @@ type doctorCmd struct {
 // Help shows an example.
 func (doctorCmd) Help() string {
 	return "Asks a handful of times, as providers and customers do: health, clock, certificate, routes, the refusal of webhooks without a signature " +
-		"(noted at the account as any refusal is), and the DNS records of the desk's mail domains. Changes nothing. Exit 1 when there is a problem.\n\n" +
+		"(noted at the account as any refusal is), and the DNS records of the desk's mail domains. With an administrator's token also for dead letters and uneven ledgers. Changes nothing. Exit 1 when there is a problem.\n\n" +
 		"Example: aikajana --server https://desk.example --token $TOKEN doctor --dkim-selector abc --dkim-selector def"
 }
 

@@ -31,7 +31,7 @@ const (
 
 // Finding is one check and what it found.
 type Finding struct {
-	// Check is what was looked at (health, clock, tls, route, webhook, mail), Subject where: a path, an account, a domain.
+	// Check is what was looked at (health, clock, tls, route, accounts, queue, ledger, webhook, mail), Subject where: a path, an account, a domain.
 	Check   string `json:"check"`
 	Subject string `json:"subject"`
 	State   State  `json:"state"`
@@ -272,6 +272,7 @@ func (e *examination) connected(ctx context.Context) {
 					e.o.Accounts = append(e.o.Accounts, one)
 				}
 			}
+			e.kept(ctx, c)
 			return
 		}
 	}

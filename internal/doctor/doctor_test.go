@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,6 +25,13 @@ const token = "a-token-for-tests-0123456789"
 // desk is the whole program, with an account of each channel.
 func desk(t *testing.T) string {
 	t.Helper()
+	at, _ := deskOn(t, filepath.Join(t.TempDir(), "data"))
+	return at
+}
+
+// deskOn is the same on a data folder that stays; end ends it.
+func deskOn(t *testing.T, data string) (at string, end func()) {
+	t.Helper()
 	conf := filepath.Join(t.TempDir(), "accounts.json")
 	body := `{"accounts":[
 		{"channel":"whatsapp","account":"main","settings":{"phone_number_id":"1055"},
@@ -35,7 +43,7 @@ func desk(t *testing.T) string {
 		t.Fatal(err)
 	}
 	s, err := local.Open(local.Options{
-		Data: filepath.Join(t.TempDir(), "data"), HTTP: "127.0.0.1:0", Config: conf, Token: token, AdminPassword: "correct-horse-battery",
+		Data: data, HTTP: "127.0.0.1:0", Config: conf, Token: token, AdminPassword: "correct-horse-battery",
 		Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	})
 	if err != nil {
@@ -44,13 +52,14 @@ func desk(t *testing.T) string {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx) }()
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		stop()
 		if err := <-served; err != nil {
 			t.Errorf("it did not end in order: %v", err)
 		}
 	})
-	return "http://" + s.HTTPAddr()
+	t.Cleanup(end)
+	return "http://" + s.HTTPAddr(), end
 }
 
 // zone is a name server on loopback that knows these records and nothing else. TXT records of "SERVFAIL" make it fail.
@@ -151,7 +160,7 @@ func TestDeploymentIsLookedAtFromOutsideAndItsMailDomainsInDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, states(t, found), map[string]doctor.State{
-		"health /healthz": doctor.OK, "route GET /api/v1/cases": doctor.OK, "route POST /hooks/no-such-channel/main": doctor.OK,
+		"health /healthz": doctor.OK, "queue inbound": doctor.OK, "ledger whatsapp/main": doctor.OK, "route GET /api/v1/cases": doctor.OK, "route POST /hooks/no-such-channel/main": doctor.OK,
 		"route GET /s/aaaaaaaaaaaaaaaaaaaaaaaaaa": doctor.OK, "webhook whatsapp/main": doctor.OK, "webhook webhook/shop": doctor.OK, "webhook form/main": doctor.OK,
 		"mail: MX good.example": doctor.OK, "mail: SPF good.example": doctor.OK, "mail: DKIM s1._domainkey.good.example": doctor.OK, "mail: DMARC good.example": doctor.OK,
 		"mail: MX bare.example": doctor.Problem, "mail: SPF bare.example": doctor.Problem, "mail: DKIM s1._domainkey.bare.example": doctor.Problem,
