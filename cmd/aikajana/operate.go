@@ -41,9 +41,9 @@ func (c *quarantineListCmd) Run(ctx context.Context, r *remote) error {
 		if q.Refused {
 			cause += " (refused)"
 		}
-		rows[i] = []string{q.ID, s.When(q.ReceivedAt), q.Channel + "/" + q.Account, cause, q.Detail}
+		rows[i] = []string{q.ID, s.When(q.ReceivedAt), s.When(q.ExpiresAt), q.Channel + "/" + q.Account, cause, q.Detail}
 	}
-	return r.table([]string{"ID", "RECEIVED", "ACCOUNT", "CAUSE", "DETAIL"}, rows, "everything was understood", a.Value.Next)
+	return r.table([]string{"ID", "RECEIVED", "KEPT UNTIL", "ACCOUNT", "CAUSE", "DETAIL"}, rows, "everything was understood", a.Value.Next)
 }
 
 type quarantineShowCmd struct {
@@ -52,7 +52,7 @@ type quarantineShowCmd struct {
 
 // Help shows an example.
 func (quarantineShowCmd) Help() string {
-	return "With --json the raw input is base64 in \"raw\".\n\nExample: aikajana quarantine show q-20261122-abcd"
+	return "With --json the raw input is base64 in \"raw\". After \"kept until\" it is forgotten, understood or not.\n\nExample: aikajana quarantine show q-20261122-abcd"
 }
 
 // Run shows one input.
@@ -73,6 +73,7 @@ func (c *quarantineShowCmd) Run(ctx context.Context, r *remote) error {
 	}
 	s.Fields(terminal.Field{Name: "account", Value: q.Channel + "/" + q.Account}, terminal.Field{Name: "cause", Value: q.Cause, Loud: true}, terminal.Field{Name: "detail", Value: q.Detail},
 		terminal.Field{Name: "refused", Value: refused}, terminal.Field{Name: "received", Value: s.When(q.ReceivedAt)}, terminal.Field{Name: "replayed", Value: s.When(q.ReplayedAt)},
+		terminal.Field{Name: "kept until", Value: s.When(q.ExpiresAt)},
 		terminal.Field{Name: "size", Value: terminal.Bytes(q.Size)}, terminal.Field{Name: "again", Value: "aikajana replay " + q.ID})
 	s.Blank()
 	if len(q.Event) > 0 {

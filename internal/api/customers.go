@@ -148,6 +148,13 @@ func (h handlers) ExportCustomer(ctx context.Context, r ExportCustomerRequestObj
 	if err != nil {
 		return nil, err
 	}
+	for _, member := range person {
+		more, err := h.Store.FurtherAddresses(ctx, member.Customer)
+		if err != nil {
+			return nil, err
+		}
+		member.Identities = append(member.Identities, more...)
+	}
 	entries := []timeline.Entry{}
 	for page := (store.Page{Limit: store.MaxPage, After: store.CursorAt(0)}); ; {
 		part, next, err := h.Store.Timeline(ctx, r.Id, page)

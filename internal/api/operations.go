@@ -36,7 +36,7 @@ func viewQuarantined(q *store.Quarantined) Quarantined {
 	return Quarantined{
 		Id: q.ID, Channel: q.Channel, Account: q.Account, Cause: QuarantinedCause(q.Cause), Detail: q.Detail, Envelope: opt(q.Envelope),
 		ReceivedAt: q.ReceivedAt, StoredAt: q.Stored, Size: int32(q.Size), Seen: opt(int32(q.Seen)), //nolint:gosec // bounded by the largest input
-		Refused: q.Refused, ReplayedAt: opt(q.Replayed),
+		Refused: q.Refused, ReplayedAt: opt(q.Replayed), ExpiresAt: opt(q.Expires),
 	}
 }
 
@@ -49,7 +49,7 @@ func (h handlers) GetQuarantined(ctx context.Context, r GetQuarantinedRequestObj
 	v := viewQuarantined(q)
 	out := QuarantinedRaw{
 		Id: v.Id, Channel: v.Channel, Account: v.Account, Cause: QuarantinedRawCause(v.Cause), Detail: v.Detail, Envelope: v.Envelope,
-		ReceivedAt: v.ReceivedAt, StoredAt: v.StoredAt, Size: v.Size, Seen: v.Seen, Refused: v.Refused, ReplayedAt: v.ReplayedAt,
+		ReceivedAt: v.ReceivedAt, StoredAt: v.StoredAt, Size: v.Size, Seen: v.Seen, Refused: v.Refused, ReplayedAt: v.ReplayedAt, ExpiresAt: v.ExpiresAt,
 	}
 	if q.Event != nil {
 		text, err := json.Marshal(q.Event)

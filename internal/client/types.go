@@ -188,18 +188,20 @@ type TokenMade struct {
 
 // Quarantined is an input that no event could be made of.
 type Quarantined struct {
-	ID         string          `json:"id"`
-	Channel    string          `json:"channel"`
-	Account    string          `json:"account"`
-	Cause      string          `json:"cause"`
-	Detail     string          `json:"detail"`
-	ReceivedAt msg.Time        `json:"received_at"`
-	Size       int64           `json:"size"`
-	Seen       int             `json:"seen"`
-	Refused    bool            `json:"refused"`
-	ReplayedAt msg.Time        `json:"replayed_at"`
-	Raw        []byte          `json:"raw"`
-	Event      json.RawMessage `json:"event"`
+	ID         string   `json:"id"`
+	Channel    string   `json:"channel"`
+	Account    string   `json:"account"`
+	Cause      string   `json:"cause"`
+	Detail     string   `json:"detail"`
+	ReceivedAt msg.Time `json:"received_at"`
+	Size       int64    `json:"size"`
+	Seen       int      `json:"seen"`
+	Refused    bool     `json:"refused"`
+	ReplayedAt msg.Time `json:"replayed_at"`
+	// ExpiresAt is when it is forgotten.
+	ExpiresAt msg.Time        `json:"expires_at"`
+	Raw       []byte          `json:"raw"`
+	Event     json.RawMessage `json:"event"`
 }
 
 // Queue is what waits in one queue.

@@ -34,6 +34,9 @@ func (p *Pipeline) Replay(ctx context.Context, id string) error {
 			return fmt.Errorf("replay %s: %w", id, err)
 		}
 	}
+	if len(raw) == 0 && !q.Replayed.IsZero() {
+		return fault.Newf(fault.Conflict, "replayed", "input %s was replayed at %s, and nothing of it is kept here since", id, q.Replayed)
+	}
 	e, err := decode(raw)
 	if err != nil {
 		return fault.Newf(fault.Conflict, "no_envelope", "replay %s: what is kept is not a whole envelope: %w", id, err)

@@ -210,7 +210,7 @@ func (p *Pipeline) keepRaw(ctx context.Context, e *channel.Envelope, events []ms
 		return nil, e.Blob, nil
 	}
 	key = rawKey(e)
-	if len(events) > 1 && !strings.HasPrefix(key, sharedRaw) {
+	if ofSeveral(events) && !strings.HasPrefix(key, sharedRaw) {
 		key = sharedRaw + strings.TrimPrefix(key, "raw/")
 	}
 	_, err = p.Blobs.Put(ctx, key, bytes.NewReader(e.Body), blob.PutOptions{Type: "application/octet-stream", IfAbsent: true})

@@ -126,9 +126,14 @@ func (s *Store) eraseAddresses(ctx context.Context, c *timeline.Customer, done *
 			return err
 		}
 	}
+	return s.eachKept(ctx, c.Customer, erase)
+}
+
+// eachKept calls f with every address that stands beside a customer's profile.
+func (s *Store) eachKept(ctx context.Context, customer string, f func(kept) error) error {
 	last := ""
 	for {
-		part, err := s.table.Query(ctx, table.Query{PK: "C#" + c.Customer, From: "I#", To: "I$", After: last, Limit: MaxPage})
+		part, err := s.table.Query(ctx, table.Query{PK: "C#" + customer, From: "I#", To: "I$", After: last, Limit: MaxPage})
 		if err != nil {
 			return fmt.Errorf("list addresses: %w", err)
 		}
@@ -138,7 +143,7 @@ func (s *Store) eraseAddresses(ctx context.Context, c *timeline.Customer, done *
 			if err := json.Unmarshal(part[i].Body, &a); err != nil {
 				return damaged(part[i].Key, err)
 			}
-			if err := erase(a); err != nil {
+			if err := f(a); err != nil {
 				return err
 			}
 		}
@@ -146,6 +151,18 @@ func (s *Store) eraseAddresses(ctx context.Context, c *timeline.Customer, done *
 			return nil
 		}
 	}
+}
+
+// FurtherAddresses lists the addresses of a customer that their profile has no room for.
+func (s *Store) FurtherAddresses(ctx context.Context, customer string) ([]msg.Address, error) {
+	var all []msg.Address
+	err := s.eachKept(ctx, customer, func(a kept) error {
+		if a.Until.IsZero() {
+			all = append(all, a.Address)
+		}
+		return nil
+	})
+	return all, err
 }
 
 func (s *Store) eraseIdentity(ctx context.Context, customer string, a kept, at msg.Time) (ErasedIdentity, error) {

@@ -217,6 +217,9 @@ func TestAnErasureMeetsEveryAddressOfSomebodyWithMany(t *testing.T) {
 	if c, err := d.CustomerAt(t.Context(), last); err != nil || c.Customer != customer {
 		t.Fatalf("the last address leads to %+v, %v", c, err)
 	}
+	if more, err := d.FurtherAddresses(t.Context(), customer); err != nil || len(more) != addresses+1-50 {
+		t.Errorf("%d addresses stand beside the profile: %v", len(more), err)
+	}
 	if done := d.erase(customer); len(done.Identities) != addresses+1 {
 		t.Errorf("%d addresses were erased, of %d", len(done.Identities), addresses+1)
 	}
