@@ -138,16 +138,63 @@ func TestFollowHandsEventsOverAndSaysHowTheSocketEnded(t *testing.T) {
 		})
 		var got []string
 		each := func(e *client.Event) error { got = append(got, e.Cursor+" "+e.Entry.Entry); return nil }
-		if err := c.Follow(t.Context(), "secret", "c1", each); !want(err) {
+		if err := c.Follow(t.Context(), &client.Ticket{Ticket: "secret", URL: "/socket?ticket=secret"}, "c1", each); !want(err) {
 			t.Errorf("closed with %d: %v", code, err)
 		}
 		if len(got) != 1 || got[0] != "c2 e1" {
 			t.Errorf("events: %q", got)
 		}
-		err := c.Follow(context.Background(), "wrong", "c1", each)
+		err := c.Follow(context.Background(), &client.Ticket{Ticket: "wrong", URL: "/socket?ticket=wrong"}, "c1", each)
 		var p *client.Problem
 		if !errors.As(err, &p) || strings.Contains(err.Error(), "wrong") {
 			t.Errorf("a ticket that is refused: %v", err)
+		}
+	}
+}
+
+// TestFollowSpeaksFirstWhereTheTicketSaysTheSocketIs plays API Gateway: the socket has a name of its own, and nothing is sent
+// before the client has spoken.
+func TestFollowSpeaksFirstWhereTheTicketSaysTheSocketIs(t *testing.T) {
+	t.Parallel()
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/live" || r.URL.Query().Get("ticket") != "secret" || r.URL.Query().Get("cursor") != "c1" || r.Header.Get("Authorization") != "" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		_, said, err := conn.Read(r.Context())
+		if err != nil || string(said) != `{"type":"ping"}` {
+			t.Errorf("it said %q, %v", said, err)
+		}
+		for _, event := range []string{`{"type":"pong"}`, `{"cursor":"c2","type":"entry"}`} {
+			_ = conn.Write(r.Context(), websocket.MessageText, []byte(event))
+		}
+		_ = conn.Close(websocket.StatusGoingAway, "")
+	}))
+	t.Cleanup(gateway.Close)
+	c := dial(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	var got []string
+	err := c.Follow(t.Context(), &client.Ticket{Ticket: "secret", URL: strings.Replace(gateway.URL, "http", "ws", 1) + "/live?ticket=secret"}, "c1",
+		func(e *client.Event) error { got = append(got, e.Type+" "+e.Cursor); return nil })
+	var away *client.Unreachable
+	if !errors.As(err, &away) || len(got) != 1 || got[0] != "entry c2" {
+		t.Errorf("events %q, then %v", got, err)
+	}
+}
+
+func TestTicketTravelsOnlyWhereItIsSafe(t *testing.T) {
+	t.Parallel()
+	c, err := client.New(client.Options{Server: "https://desk.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"ws://desk.example/socket", "http://evil.example/", "ftp://x", "::"} {
+		err := c.Follow(t.Context(), &client.Ticket{Ticket: "secret", URL: at}, "", func(*client.Event) error { return nil })
+		if err == nil || strings.Contains(err.Error(), "secret") || !strings.HasPrefix(err.Error(), "follow: ") || errors.As(err, new(*client.Unreachable)) {
+			t.Errorf("%s: %v", at, err)
 		}
 	}
 }

@@ -28,8 +28,9 @@ type PersonCase struct {
 	Due                              msg.Time
 }
 
-// Person draws who it is about.
+// Person draws who it is about. What follows says its day and case anew.
 func (s *Screen) Person(p Person) {
+	s.day, s.inCase = "", ""
 	name := p.Name
 	if name == "" {
 		name = "(no name)"
