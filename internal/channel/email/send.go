@@ -106,7 +106,9 @@ func (a Adapter) outgoing(account *channel.Account, out msg.Outbound) (*outgoing
 		o.name = string(runes[:maxSenderName])
 	}
 	o.references = sentIDs(out.References)
-	o.subject = sentSubject(out.Subject, out.Reference, len(o.references) > 0)
+	// An automatic mail has a subject of its own that says what it is (RFC 3834 section 3.1.5) and repeats nothing of the
+	// sender's, whose address may be somebody else's: it is no answer to that subject. Its references keep it in the thread.
+	o.subject = sentSubject(out.Subject, out.Reference, len(o.references) > 0 && !out.Automatic)
 	if o.messageID = out.MessageID; !isMessageID(o.messageID) {
 		o.messageID = headerToken(out.Entry) + "@" + domainOf(o.from)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"mime"
 	netmail "net/mail"
 	"os"
 	"path/filepath"
@@ -249,6 +250,24 @@ func TestSubjectSaysReOnceAndNamesTheCaseOnce(t *testing.T) {
 		if got := sentSubject(c.subject, c.reference, c.answer); got != c.want {
 			t.Errorf("%q: %q, want %q", c.subject, got, c.want)
 		}
+	}
+}
+
+func TestAnAutomaticMailKeepsItsSubjectAndItsThread(t *testing.T) {
+	t.Parallel()
+	out := answer()
+	out.Automatic, out.Subject = true, "Viestisi on perillä ("+out.Reference+")"
+	p := sent(t, desk(), out)
+	m, err := netmail.ReadMessage(bytes.NewReader(p.raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	if err != nil || subject != out.Subject {
+		t.Errorf("subject %q, %v", subject, err)
+	}
+	if m.Header.Get("Auto-Submitted") != "auto-replied" || m.Header.Get("In-Reply-To") != "<2@world.example>" || m.Header.Get("References") == "" {
+		t.Errorf("header: %v", m.Header)
 	}
 }
 
