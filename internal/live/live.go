@@ -273,10 +273,11 @@ func Resumes(frame []byte) (cursor string, ok bool) {
 // Cursor makes a place of the store opaque and fit for an address; Place takes it back.
 func Cursor(place string) string { return base64.RawURLEncoding.EncodeToString([]byte(place)) }
 
-// Place is the place that a cursor stands for; not ok when it is no cursor.
+// Place is the place that a cursor stands for; not ok when it is no cursor. Every place has one cursor: the decoder passes over line
+// breaks, and so they are refused here.
 func Place(cursor string) (place string, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	return string(b), err == nil && len(b) > 0
+	return string(b), err == nil && len(b) > 0 && !strings.ContainsAny(cursor, "\r\n")
 }
 
 // RecheckEvery is how often a socket asks whether its session still lives; an end in this process is told at once.
