@@ -1,11 +1,8 @@
 package desk
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -17,23 +14,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/app/apptest"
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
-	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/auth"
-	"github.com/aikajana/aikajana/internal/blob/dir"
-	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
-	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/live"
-	"github.com/aikajana/aikajana/internal/msg"
-	"github.com/aikajana/aikajana/internal/queue"
-	"github.com/aikajana/aikajana/internal/queue/local"
-	"github.com/aikajana/aikajana/internal/secret/file"
-	"github.com/aikajana/aikajana/internal/store"
-	"github.com/aikajana/aikajana/internal/table"
-	"github.com/aikajana/aikajana/internal/table/pebble"
 )
 
 // strict is a management API that knows who is connected: everybody else is gone.
@@ -72,30 +57,12 @@ func (g *strict) heard(id string) []string {
 	return slices.Clone(g.open[id])
 }
 
-// bench is the sockets over the whole program, on an embedded table in memory.
+// bench is the sockets over the whole program.
 type bench struct {
 	*Sockets
+	*apptest.Desk
 	t       *testing.T
-	app     *app.App
-	people  *people.People
 	gateway *strict
-	feed    table.Feed
-	mu      sync.Mutex
-	at      time.Time
-	count   int
-}
-
-func (b *bench) now() msg.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.at = b.at.Add(time.Millisecond)
-	return msg.TimeOf(b.at)
-}
-
-func (b *bench) pass(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.at = b.at.Add(d)
 }
 
 func must[T any](v T, err error) func(*testing.T) T {
@@ -110,74 +77,27 @@ func must[T any](v T, err error) func(*testing.T) T {
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, gateway: &strict{open: map[string][]string{}}, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db := must(engine.Open("store", engine.Options{FS: vfs.NewMem(), Log: log}))(t)
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	tab := must(pebble.New(db, b.now))(t)
-	key := bytes.Repeat([]byte("k"), 32)
-	blobs := must(dir.Open(dir.Options{Root: t.TempDir(), Key: key, LinkBase: "/files", Now: time.Now}))(t)
-	secrets := must(file.Open(file.Options{Path: t.TempDir() + "/secrets", Key: key}))(t)
-	queues := map[string]queue.Queue{}
-	for _, name := range appaws.QueueNames {
-		queues[name] = must(local.New(db, name, local.Options{Now: b.now}))(t)
-	}
-	b.app = must(app.New(app.Deps{
-		Table: tab, Blobs: blobs, Secrets: secrets, Inbound: queues["inbound"], Mails: queues["mail"], Media: queues["media"], Wake: queues["wake"],
-		HTTP: http.DefaultClient, Key: key, Now: b.now, Rand: &counter{}, Log: log,
-	}))(t)
-	b.people = must(people.New(b.app, people.Options{
-		BaseURL: "https://desk.example", Log: log,
-		Cost: auth.Cost{MemoryKiB: 64, Passes: 1, AtOnce: 2},
-	}))(t)
-	b.Sockets = newSockets(b.people, &appaws.System{App: b.app, Log: log}, "desk.example", b.gateway)
-	b.app.Pipeline.Push = b.Sockets
-	if err := b.app.Store.PutAccount(t.Context(), store.Connected{Channel: "whatsapp", Account: "main", Team: "sales", Settings: map[string]string{"phone_number_id": "1055"}}); err != nil {
-		t.Fatal(err)
-	}
-	b.feed = must(tab.Feed(t.Context(), "react"))(t)
+	b := &bench{Desk: apptest.New(t, apptest.Options{}), t: t, gateway: &strict{open: map[string][]string{}}}
+	b.Sockets = newSockets(b.People, &appaws.System{App: b.App, Log: slog.New(slog.DiscardHandler)}, "desk.example", b.gateway)
+	b.Pipeline.Push = b.Sockets
 	return b
-}
-
-// counter is a source of IDs that never repeats.
-type counter struct {
-	mu sync.Mutex
-	n  uint64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range p {
-		c.n = c.n*6364136223846793005 + 1442695040888963407
-		p[i] = byte(c.n >> 56)
-	}
-	return len(p), nil
 }
 
 // agent makes somebody of a team and returns how they sign in.
 func (b *bench) agent(team string) auth.Principal {
 	b.t.Helper()
-	_, secret, err := b.people.Auth.CreateToken(b.t.Context(), "test", auth.Token{Name: team, Roles: []auth.Role{auth.Agent}, Teams: []string{team}})
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, "/", http.NoBody)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+secret)
-	return must(b.people.Auth.Authenticate(r))(b.t)
+	r.Header.Set("Authorization", "Bearer "+b.Token(team, auth.Agent, team))
+	return must(b.Auth.Authenticate(r))(b.t)
 }
 
 // open opens a socket for a principal, as API Gateway does: it is there once $connect was answered.
 func (b *bench) open(id string, p auth.Principal, cursor string) int {
 	b.t.Helper()
-	ticket, _, err := b.people.Auth.Ticket(b.t.Context(), p)
+	ticket, _, err := b.Auth.Ticket(b.t.Context(), p)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -208,25 +128,7 @@ func handshake(t *testing.T, ticket, cursor, origin string) *http.Request {
 // write has a customer write, and React follow it up.
 func (b *bench) write(text string) {
 	b.t.Helper()
-	b.count++
-	p := fake.New(fake.Options{FirstID: 1000 * b.count, Now: func() time.Time { return b.now().Time() }})
-	head := fmt.Sprintf(`{"id":"e%d","channel":"whatsapp","account":"main","received_at":%q}`, b.count, b.now().String())
-	body := append([]byte(head+"\n"), p.Body(p.Text(fake.Person{Phone: "358401234567", Name: "Maija"}, text))...)
-	if failed := b.app.Pipeline.Process(b.t.Context(), []queue.Message{{ID: "m", Body: body, Group: "whatsapp/main", Attempt: 1, SentAt: b.now()}}); len(failed) > 0 {
-		b.t.Fatal("the message was not processed")
-	}
-	b.react()
-}
-
-func (b *bench) react() {
-	b.t.Helper()
-	changes := must(b.feed.Next(b.t.Context(), 100))(b.t)
-	if err := b.app.Pipeline.React(b.t.Context(), changes); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := b.feed.Ack(b.t.Context()); err != nil {
-		b.t.Fatal(err)
-	}
+	b.Write("whatsapp", "main", "358401234567", text)
 }
 
 func (b *bench) connections() int {
@@ -275,7 +177,7 @@ func TestFault65_GoneConnectionIsRemovedAndTheClientResumesByCursor(t *testing.T
 	b.gateway.mu.Lock()
 	delete(b.gateway.open, "old")
 	b.gateway.mu.Unlock()
-	b.pass(time.Minute)
+	b.Clock.Pass(time.Minute)
 	b.write("missed")
 	if n := b.connections(); n != 0 {
 		t.Errorf("%d connections are still stored", n)
@@ -318,7 +220,7 @@ func TestTicketWorksOnceAndOnlyFromOurPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	p := b.agent("sales")
-	ticket, _, err := b.people.Auth.Ticket(t.Context(), p)
+	ticket, _, err := b.Auth.Ticket(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,11 +246,11 @@ func TestEndedSessionClosesItsSockets(t *testing.T) {
 		t.Fatal("not opened")
 	}
 	b.write("before")
-	if err := b.people.Auth.RevokeToken(t.Context(), "test", strings.TrimPrefix(p.ID, "token:")); err != nil {
+	if err := b.Auth.RevokeToken(t.Context(), "test", strings.TrimPrefix(p.ID, "token:")); err != nil {
 		t.Fatal(err)
 	}
 	before := len(b.gateway.heard("c"))
-	b.pass(live.RecheckEvery)
+	b.Clock.Pass(live.RecheckEvery)
 	b.write("after")
 	if heard := b.gateway.heard("c"); heard != nil {
 		t.Errorf("the socket is open and heard %q", heard[min(before, len(heard)):])
@@ -388,7 +290,7 @@ func TestFault66_ConnectionThatOutlivedItsTimeIsNotTold(t *testing.T) {
 	if b.open("c", b.agent("sales"), "") != http.StatusOK {
 		t.Fatal("not opened")
 	}
-	b.pass(connectionLife + time.Second)
+	b.Clock.Pass(connectionLife + time.Second)
 	b.write("late")
 	if heard := b.gateway.heard("c"); len(heard) != 0 {
 		t.Errorf("it heard %q", heard)
