@@ -117,7 +117,7 @@ func (w *amazon) open(ctx context.Context) error {
 		return err
 	}
 	env := &awsapp.Environment{
-		Table: w.name, Bucket: w.name, SecretPath: "/" + w.name, BaseURL: BaseURL, Zone: "Europe/Helsinki", AllowPrivate: true,
+		Table: w.name, Bucket: w.name, SecretPath: "/" + w.name, BaseURL: BaseURL, Zone: "Europe/Helsinki", AllowPrivate: true, ConfigurationSet: "ConfigurationSet",
 		Queues: map[string]string{}, Dead: map[string]string{},
 	}
 	for _, name := range queueNames {
@@ -154,7 +154,7 @@ func (w *amazon) start(ctx context.Context, env *awsapp.Environment, clients *aw
 	}
 	options.Key = nil
 	w.functions = map[string]*awsapp.System{}
-	for _, name := range []string{"Webhook", "Process", "Mail", "Fetch", "Deliver", "React", "Tick", "Api", "Pages"} {
+	for _, name := range []string{"Webhook", "Process", "Mail", "Fetch", "Deliver", "React", "Tick", "Api", "Pages", "Socket"} {
 		options.Instance = strings.ToLower(name)
 		s, err := awsapp.New(awspolicy.As(ctx, name), env, clients, options)
 		if err != nil {

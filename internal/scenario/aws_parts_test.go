@@ -37,6 +37,10 @@ func TestEveryStoryIsToldByTheAWSWorldInTheSameBytes(t *testing.T) {
 			})
 		}
 	})
+	t.Run("roles", func(t *testing.T) { // what was called is what template.yaml allows, no less and no more
+		rest(t, on)
+		compareRoles(t, on.Calls.Calls())
+	})
 }
 
 func worlds(t testing.TB) map[string]func(context.Context, *scenario.Stage) (scenario.World, error) {
