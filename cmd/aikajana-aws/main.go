@@ -32,6 +32,7 @@ type cli struct {
 	Load       loadCmd       `cmd:"" help:"Write dumped items and blobs into a new table and bucket."`
 	EraseAgain eraseAgainCmd `cmd:"" help:"Erase again, in a restored table, whoever was erased after it was dumped."`
 	Replay     replayCmd     `cmd:"" help:"Send raw input that came after a dump to a restored stack."`
+	Sweep      sweepCmd      `cmd:"" help:"Delete files and long texts that nothing names any more. Reads the whole table."`
 	Key        keyCmd        `cmd:"" help:"Make, save or bring back the deployment key."`
 	Setup      setupCmd      `cmd:"" help:"Make the one-time link on which the first administrator chooses a password."`
 }

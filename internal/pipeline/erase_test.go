@@ -256,13 +256,13 @@ func TestSweepDeletesWhatNothingNamesAndNothingYoung(t *testing.T) {
 	d.mu.Lock()
 	d.clock = time.Now().Add(time.Hour)
 	d.mu.Unlock()
-	if n, err := d.SweepUnnamed(ctx); err != nil || n != 0 {
+	if n, err := pipeline.SweepUnnamed(ctx, d.table, d.Blobs, d.time()); err != nil || n != 0 {
 		t.Errorf("%d young blobs were deleted: %v", n, err)
 	}
 	d.mu.Lock()
 	d.clock = time.Now().Add(49 * time.Hour)
 	d.mu.Unlock()
-	if n, err := d.SweepUnnamed(ctx); err != nil || n != len(orphans) {
+	if n, err := pipeline.SweepUnnamed(ctx, d.table, d.Blobs, d.time()); err != nil || n != len(orphans) {
 		t.Errorf("%d blobs were deleted, want %d: %v", n, len(orphans), err)
 	}
 	left := map[string]bool{}

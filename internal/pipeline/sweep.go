@@ -38,11 +38,15 @@ func (p *Pipeline) Sweep(ctx context.Context) (int, error) {
 		days   int
 	}{{sharedRaw, sharedFor}, {"raw/", rawFor}, {quarantineBlobs, quarantineFor}} {
 		oldest := p.Now().Time().AddDate(0, 0, -kind.days).Format("20060102")
-		n, err := p.sweepBlobs(ctx, kind.prefix, func(b blob.Info) bool {
+		err := eachBlob(ctx, p.Blobs, kind.prefix, func(b blob.Info) error {
 			day, _, _ := strings.Cut(strings.TrimPrefix(b.Key, kind.prefix), "/")
-			return len(day) == 8 && day < oldest
+			if len(day) != 8 || day >= oldest {
+				return nil
+			}
+			deleted++
+			return p.Blobs.Delete(ctx, b.Key)
 		})
-		if deleted += n; err != nil {
+		if err != nil {
 			return deleted, err
 		}
 	}
@@ -50,73 +54,97 @@ func (p *Pipeline) Sweep(ctx context.Context) (int, error) {
 	if err != nil || !ok {
 		return deleted, err
 	}
-	n, err := p.SweepUnnamed(ctx)
+	scanner, ok := p.Store.Table().(table.Scanner)
+	if !ok {
+		return deleted, nil
+	}
+	n, err := SweepUnnamed(ctx, scanner, p.Blobs, p.Now().Time())
 	return deleted + n, err
 }
 
 // SweepUnnamed reads the whole table and deletes files, long texts and quarantined envelopes that no item names and that have
 // lain there for two days: what a crash, a message that came again, or an edit left behind. Raw input is not among them: it
-// is kept for its time whoever names it, to be replayed. When an item cannot be read, nothing is deleted.
-func (p *Pipeline) SweepUnnamed(ctx context.Context) (int, error) {
-	scanner, ok := p.Store.Table().(table.Scanner)
-	if !ok {
+// is kept for its time whoever names it, to be replayed. When an item cannot be read, nothing is deleted. It may run beside
+// everything else.
+func SweepUnnamed(ctx context.Context, items table.Scanner, blobs blob.Store, now time.Time) (int, error) {
+	// What is stored from here on is too young to be deleted, so the items are read before the blobs are listed.
+	before := now.Add(-unnamedFor)
+	named, seed := map[uint64]struct{}{}, maphash.MakeSeed()
+	err := eachNamed(ctx, items, func(key string) { named[maphash.String(seed, key)] = struct{}{} }) // of two with one hash both stay
+	if err != nil {
+		return 0, err
+	}
+	doomed := map[string]struct{}{}
+	for _, prefix := range []string{"body/", "media/", quarantineBlobs} {
+		err := eachBlob(ctx, blobs, prefix, func(b blob.Info) error {
+			_, is := named[maphash.String(seed, b.Key)]
+			if !is && !b.Modified.IsZero() && b.Modified.Before(before) && len(doomed) < mostDoomed {
+				doomed[b.Key] = struct{}{}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if len(doomed) == 0 {
 		return 0, nil
 	}
-	// What is stored from here on is too young to be deleted, so the items are read first.
-	before := p.Now().Time().Add(-unnamedFor)
-	named, seed := map[uint64]struct{}{}, maphash.MakeSeed()
+	// While the items were read, what names a blob may have moved from one that was to come to one that was past.
+	if err := eachNamed(ctx, items, func(key string) { delete(doomed, key) }); err != nil {
+		return 0, err
+	}
+	deleted := 0
+	for key := range doomed {
+		if err := blobs.Delete(ctx, key); err != nil {
+			return deleted, fmt.Errorf("sweep %s: %w", key, err)
+		}
+		deleted++
+	}
+	return deleted, nil
+}
+
+// mostDoomed bounds what one sweep holds in memory; the next one takes the rest.
+const mostDoomed = 100_000
+
+// eachNamed calls f with every blob that an item names.
+func eachNamed(ctx context.Context, scanner table.Scanner, f func(key string)) error {
 	for from := (table.Key{}); ; {
 		items, err := scanner.Scan(ctx, from, sweepPage)
 		if err != nil {
-			return 0, fmt.Errorf("find out which blobs are named: %w", err)
+			return fmt.Errorf("find out which blobs are named: %w", err)
 		}
 		for i := range items {
 			from = items[i].Key
 			keys, err := store.NamedBlobs(&items[i])
 			if err != nil {
-				return 0, fmt.Errorf("find out which blobs are named: %w", err)
+				return fmt.Errorf("find out which blobs are named: %w", err)
 			}
 			for _, key := range keys {
-				named[maphash.String(seed, key)] = struct{}{} // two that share a hash are both kept
+				f(key)
 			}
 		}
 		if len(items) < sweepPage {
-			break
+			return nil
 		}
 	}
-	deleted := 0
-	for _, prefix := range []string{"body/", "media/", quarantineBlobs} {
-		n, err := p.sweepBlobs(ctx, prefix, func(b blob.Info) bool {
-			_, is := named[maphash.String(seed, b.Key)]
-			return !is && !b.Modified.IsZero() && b.Modified.Before(before)
-		})
-		if deleted += n; err != nil {
-			return deleted, err
-		}
-	}
-	return deleted, nil
 }
 
-// sweepBlobs deletes the blobs below a prefix that are to go.
-func (p *Pipeline) sweepBlobs(ctx context.Context, prefix string, goes func(blob.Info) bool) (deleted int, err error) {
-	after := ""
-	for {
-		blobs, err := p.Blobs.List(ctx, prefix, after, sweepPage)
+// eachBlob calls f with every blob below a prefix.
+func eachBlob(ctx context.Context, all blob.Store, prefix string, f func(blob.Info) error) error {
+	for after := ""; ; {
+		blobs, err := all.List(ctx, prefix, after, sweepPage)
 		if err != nil {
-			return deleted, fmt.Errorf("sweep %s: %w", prefix, err)
+			return fmt.Errorf("sweep %s: %w", prefix, err)
 		}
 		for _, b := range blobs {
 			after = b.Key
-			if !goes(b) {
-				continue
+			if err := f(b); err != nil {
+				return fmt.Errorf("sweep %s: %w", b.Key, err)
 			}
-			if err := p.Blobs.Delete(ctx, b.Key); err != nil {
-				return deleted, fmt.Errorf("sweep %s: %w", b.Key, err)
-			}
-			deleted++
 		}
 		if len(blobs) < sweepPage {
-			return deleted, nil
+			return nil
 		}
 	}
 }

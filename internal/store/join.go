@@ -393,8 +393,8 @@ func (u *unit) openCase(in *Incoming, who *person, e *entryRecord) (*caseRecord,
 			return u.caseOf(newest.Case)
 		}
 	}
-	if closed, ok := who.Closed[conversation]; ok && who.Is(CustomerOf(closed.Case)) {
-		return u.caseOf(closed.Case)
+	if closed, ok := who.Closed[conversation]; ok && who.Is(CustomerOf(closed)) {
+		return u.caseOf(closed)
 	}
 	return nil, nil
 }

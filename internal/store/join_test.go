@@ -109,8 +109,11 @@ func TestOfTooManyClosedConversationsTheOldestIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := map[string]bool{}
-	for _, closed := range c.Closed {
-		left[closed.Case] = true
+	for _, id := range c.Closed {
+		left[id] = true
+	}
+	if len(c.ClosedAt) != len(c.Closed) {
+		t.Errorf("%d times of %d", len(c.ClosedAt), len(c.Closed))
 	}
 	for i, id := range cases {
 		if left[id] != (i > 0) {

@@ -223,7 +223,7 @@ func (s *Store) closeStrange(ctx context.Context, customer string) error {
 			}
 		}
 		for conversation, closed := range who.Closed {
-			if !who.Is(CustomerOf(closed.Case)) {
+			if !who.Is(CustomerOf(closed)) {
 				delete(who.Closed, conversation)
 				u.save(k, who)
 			}

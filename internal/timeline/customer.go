@@ -1,7 +1,7 @@
 package timeline
 
 import (
-	"encoding/json"
+	"maps"
 	"slices"
 	"sort"
 
@@ -17,8 +17,10 @@ type Customer struct {
 	Identities []msg.Address `json:"identities,omitempty"`
 	Created    msg.Time      `json:"created"`
 	// Open are the open cases by conversation (I4). Closed are the last ones solved, so that an answer reopens the right one.
-	Open   map[string]OpenCase   `json:"open,omitempty"`
-	Closed map[string]ClosedCase `json:"closed,omitempty"`
+	// ClosedAt is when those were closed.
+	Open     map[string]OpenCase `json:"open,omitempty"`
+	Closed   map[string]string   `json:"closed,omitempty"`
+	ClosedAt map[string]msg.Time `json:"closed_at,omitempty"`
 	// Person is the set of customers that merges in force have made one person, sorted; empty for one alone. Merges are
 	// those records.
 	Person []string `json:"person,omitempty"`
@@ -33,22 +35,6 @@ type Customer struct {
 type OpenCase struct {
 	Case   string   `json:"case"`
 	Opened msg.Time `json:"opened"`
-}
-
-// ClosedCase is a solved case in a profile.
-type ClosedCase struct {
-	Case string `json:"case"`
-	// At is when it was taken out of the open ones.
-	At msg.Time `json:"at,omitzero"`
-}
-
-// UnmarshalJSON also reads the case alone, as profiles held it before they knew when.
-func (c *ClosedCase) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		return json.Unmarshal(b, &c.Case)
-	}
-	type plain ClosedCase
-	return json.Unmarshal(b, (*plain)(c))
 }
 
 // Merge says that two customers are one person. It is a record that can be taken back.
@@ -151,20 +137,24 @@ func (c *Customer) Closes(caseID string, at msg.Time) bool {
 		}
 		delete(c.Open, conversation)
 		if c.Closed == nil {
-			c.Closed = map[string]ClosedCase{}
+			c.Closed = map[string]string{}
+		}
+		if c.ClosedAt == nil {
+			c.ClosedAt = map[string]msg.Time{}
 		}
 		if _, known := c.Closed[conversation]; !known && len(c.Closed) >= maxClosed {
 			oldest := sortedKeys(c.Closed)[0]
 			for _, one := range sortedKeys(c.Closed) {
-				if c.Closed[one].At < c.Closed[oldest].At {
+				if c.ClosedAt[one] < c.ClosedAt[oldest] {
 					oldest = one
 				}
 			}
 			delete(c.Closed, oldest)
 		}
-		c.Closed[conversation] = ClosedCase{Case: caseID, At: at}
+		c.Closed[conversation], c.ClosedAt[conversation] = caseID, at
 		changed = true
 	}
+	maps.DeleteFunc(c.ClosedAt, func(conversation string, _ msg.Time) bool { return c.Closed[conversation] == "" })
 	return changed
 }
 
