@@ -2,13 +2,11 @@ package local_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,13 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aikajana/aikajana/internal/app/local"
 	mailfake "github.com/aikajana/aikajana/internal/channel/email/fake"
 	hooks "github.com/aikajana/aikajana/internal/channel/webhook/fake"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/engine"
 	"github.com/aikajana/aikajana/internal/msg"
-	"github.com/aikajana/aikajana/internal/smtprelay"
 	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/table/pebble"
 )
@@ -61,59 +57,14 @@ func (b *buffer) String() string {
 // openLogged is the whole program with canaries for its secrets, logging everything.
 func openLogged(t *testing.T, log io.Writer) *desk {
 	t.Helper()
-	d := &desk{t: t, data: filepath.Join(t.TempDir(), "data")}
-	d.graph = fake.New(fake.Options{
-		PhoneNumberID: "1055", AppSecret: secretCanaries["app secret"], VerifyToken: secretCanaries["verify token"], AccessToken: secretCanaries["access token"],
-		Statuses: []string{"sent", "delivered"},
+	return openWith(t, makings{
+		appSecret: secretCanaries["app secret"], verifyToken: secretCanaries["verify token"], accessToken: secretCanaries["access token"],
+		password: secretCanaries["password"], statuses: []string{"sent", "delivered"},
+		accounts: fmt.Sprintf(`{"channel":"webhook","account":"main","secrets":{"signing_secret":"literal:%s"}},
+			{"channel":"email","account":"main","settings":{"address":"help@desk.example","acknowledge":"yes"}},
+			{"channel":"form","account":"main","settings":{"acknowledge":"yes"}}`, secretCanaries["signing secret"]),
+		log: slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}),
 	})
-	graph := httptest.NewServer(d.graph)
-	t.Cleanup(graph.Close)
-	var err error
-	if d.world, err = mailfake.Open(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.world.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	relay, err := smtprelay.New(smtprelay.Options{Addr: d.world.Addr(), Security: smtprelay.None})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := filepath.Join(t.TempDir(), "accounts.json")
-	body := fmt.Sprintf(`{"accounts":[
-		{"channel":"whatsapp","account":"main","settings":{"phone_number_id":"1055","api_base":%q},
-		 "secrets":{"app_secret":"literal:%s","verify_token":"literal:%s","access_token":"literal:%s"}},
-		{"channel":"webhook","account":"main","secrets":{"signing_secret":"literal:%s"}},
-		{"channel":"email","account":"main","settings":{"address":"help@desk.example","acknowledge":"yes"}},
-		{"channel":"form","account":"main","settings":{"acknowledge":"yes"}}]}`, graph.URL, secretCanaries["app secret"], secretCanaries["verify token"],
-		secretCanaries["access token"], secretCanaries["signing secret"])
-	if err := os.WriteFile(conf, []byte(body), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := local.Open(local.Options{
-		Data: d.data, HTTP: "127.0.0.1:0", SMTP: "127.0.0.1:0", Config: conf, AllowPrivate: true, Token: token, AdminPassword: secretCanaries["password"],
-		Mailer: relay, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.base, d.smtp = "http://"+s.HTTPAddr(), s.SMTPAddr()
-	d.world.SetDesk(d.smtp)
-	d.graph.SetWebhook(d.base + "/hooks/whatsapp/main")
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx) }()
-	d.end = func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Errorf("it did not end in order: %v", err)
-		}
-		d.end = func() {}
-	}
-	t.Cleanup(func() { d.end() })
-	return d
 }
 
 // ask makes a request that may be refused, and returns what it was told.

@@ -37,12 +37,28 @@ type desk struct {
 	end   func()
 }
 
+// makings are what differs between desks: their secrets, how far WhatsApp tells of answers, the accounts beside WhatsApp's
+// (JSON), and who hears the log.
+type makings struct {
+	appSecret, verifyToken, accessToken, password string
+
+	statuses []string
+	accounts string
+	log      slog.Handler
+}
+
 func open(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{t: t, data: filepath.Join(t.TempDir(), "data")}
-	d.graph = fake.New(fake.Options{
-		PhoneNumberID: "1055", AppSecret: "secret", VerifyToken: "verify", AccessToken: "token", Statuses: []string{"sent", "delivered", "read"},
+	return openWith(t, makings{
+		appSecret: "secret", verifyToken: "verify", accessToken: "token", password: "correct-horse-battery", statuses: []string{"sent", "delivered", "read"},
+		accounts: `{"channel":"email","account":"main","settings":{"address":"help@desk.example"}},{"channel":"form","account":"main"}`, log: slog.DiscardHandler,
 	})
+}
+
+func openWith(t *testing.T, m makings) *desk {
+	t.Helper()
+	d := &desk{t: t, data: filepath.Join(t.TempDir(), "data")}
+	d.graph = fake.New(fake.Options{PhoneNumberID: "1055", AppSecret: m.appSecret, VerifyToken: m.verifyToken, AccessToken: m.accessToken, Statuses: m.statuses})
 	graph := httptest.NewServer(d.graph)
 	t.Cleanup(graph.Close)
 	var err error
@@ -61,15 +77,14 @@ func open(t *testing.T) *desk {
 	conf := filepath.Join(t.TempDir(), "accounts.json")
 	body := fmt.Sprintf(`{"accounts":[
 		{"channel":"whatsapp","account":"main","settings":{"phone_number_id":"1055","api_base":%q},
-		 "secrets":{"app_secret":"literal:secret","verify_token":"literal:verify","access_token":"literal:token"}},
-		{"channel":"email","account":"main","settings":{"address":"help@desk.example"}},
-		{"channel":"form","account":"main"}]}`, graph.URL)
+		 "secrets":{"app_secret":"literal:%s","verify_token":"literal:%s","access_token":"literal:%s"}},
+		%s]}`, graph.URL, m.appSecret, m.verifyToken, m.accessToken, m.accounts)
 	if err := os.WriteFile(conf, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := local.Open(local.Options{
-		Data: d.data, HTTP: "127.0.0.1:0", SMTP: "127.0.0.1:0", Config: conf, AllowPrivate: true, Token: token, AdminPassword: "correct-horse-battery",
-		Mailer: relay, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Data: d.data, HTTP: "127.0.0.1:0", SMTP: "127.0.0.1:0", Config: conf, AllowPrivate: true, Token: token, AdminPassword: m.password,
+		Mailer: relay, Log: slog.New(m.log),
 	})
 	if err != nil {
 		t.Fatal(err)
