@@ -133,11 +133,11 @@ func (s *Store) Tally(ctx context.Context, changes []table.Change) error {
 		if was == is && plus == minus {
 			continue
 		}
-		if was != "" {
+		if minus != (Counts{}) { // what counts nothing is worth no write
 			at := key{was, c.Shard}
 			grouped[at] = append(grouped[at], delta{c.Seq, minus, -1, 0})
 		}
-		if is != "" {
+		if plus != (Counts{}) {
 			at := key{is, c.Shard}
 			grouped[at] = append(grouped[at], delta{c.Seq, plus, 1, c.At})
 		}
