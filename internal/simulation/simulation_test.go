@@ -102,6 +102,8 @@ func scenarios() []scenario {
 	reaction, edit, removal := about(msg.KindReaction, time.Second), about(msg.KindEdit, 2*time.Second), about(msg.KindRemoval, 3*time.Second)
 	reaction.Reaction, edit.Edit = &msg.Reaction{Of: "w1", Emoji: "👍"}, &msg.Edit{Of: "w1", Message: msg.Message{Text: "edited"}}
 	removal.Removal = &msg.Removal{Of: "w2"}
+	orphan := about(msg.KindReaction, time.Second)
+	orphan.Reaction = &msg.Reaction{Of: "never", Emoji: "💔"}
 	picture := text("w1", "look", 0)
 	picture.Message.Parts = []msg.Part{{Kind: msg.PartImage, Media: &msg.Media{ID: "m1", URL: "https://files.example/1", Type: "image/jpeg"}}}
 	long, illustrated := about(msg.KindEdit, time.Second), about(msg.KindEdit, 2*time.Second)
@@ -130,6 +132,10 @@ func scenarios() []scenario {
 		}, one("p3", "and again")},
 		{"erase and redelivery", []func(*world){
 			posts(picture), replies("w1", "a private answer"), erases("w1", "look", "private answer", "secret picture", maija.Value), posts(picture),
+		}, nothing("w1")},
+		{"erase what is outside the timeline", []func(*world){
+			posts(text("w1", "hello", 0)), posts(orphan), posts(text(unreadable, "an odd matter", 0)),
+			func(w *world) { w.drain(); erases("w1", "💔", "odd matter", maija.Value)(w) }, posts(orphan),
 		}, nothing("w1")},
 		{"erased while an answer is on its way", []func(*world){
 			posts(text("w1", "a private matter", 0)), inOne(replies("w1", "a private answer"), sendsOnly, erases("w1", "private", maija.Value)),

@@ -445,7 +445,7 @@ func (a adapter) Parse(e channel.Envelope) ([]msg.Event, error) {
 			return false
 		}
 		raw, _ := json.Marshal([]msg.Event{ev}) // plain data
-		rejected = append(rejected, &channel.Rejected{Cause: channel.CauseMalformed, Detail: "not understood", Raw: raw})
+		rejected = append(rejected, &channel.Rejected{Cause: channel.CauseMalformed, Detail: "not understood", Raw: raw, From: ev.From.All()})
 		return true
 	})
 	return events, errors.Join(rejected...)
