@@ -113,7 +113,7 @@ sam-build: ## Build the functions for deployment into ./.aws-sam
 
 .PHONY: local-aws
 local-aws: ## Run the AWS shape on this machine, to play with; needs Docker, or root on Debian
-	@scripts/parts.sh dynamodb sqs moto sam docker
+	@scripts/parts.sh docker dynamodb sqs moto sam
 	@go run ./scripts/local-aws
 
 .PHONY: local-aws-stop

@@ -17,12 +17,9 @@ import (
 )
 
 // ErrNoEngine is wrapped when there is no container engine and none can be started; the text says what to install.
-var ErrNoEngine = errors.New("no container engine: sam local runs each function in a container; start Docker and try again, " +
-	"or, as root on Debian or Ubuntu, run \"scripts/parts.sh docker\" (apt-get install docker.io busybox-static): a private engine is then started " +
-	"for the time being (everything but sam local works without: make run, go test ./...)")
-
-// bridge is the private engine's network: an address block that hardly anybody uses.
-const bridge = "172.31.255.1/24"
+var ErrNoEngine = errors.New("no container engine: sam local runs each function in a container; start Docker and try again (as a user who may " +
+	"use it: group docker), or, as root on Debian or Ubuntu, run \"scripts/parts.sh docker\" (apt-get install docker.io busybox-static iproute2): a private " +
+	"engine is then started for the time being (everything but sam local works without: make run, go test ./...)")
 
 // engine is the container engine in use.
 type engine struct {
@@ -31,18 +28,21 @@ type engine struct {
 	// gateway is the engine's end of the containers' network on this machine; nil where containers reach loopback by
 	// host.docker.internal without help (Docker Desktop).
 	gateway net.IP
-	private *service
-	dir     string
+	// private is the engine that was started here, images what cleans up in one that ran before; one of them is nil.
+	private, images *service
+	bridge          *bridge
+	dir             string
+	log             io.Writer
 }
 
 // openEngine takes a running Docker, or starts a private one below dir that stop takes down without a trace.
 func openEngine(ctx context.Context, dir string, log io.Writer) (*engine, error) {
-	e := &engine{dir: dir}
+	e := &engine{dir: dir, log: log}
 	if _, err := exec.LookPath("docker"); err != nil {
 		return nil, fmt.Errorf("start containers: %w", ErrNoEngine)
 	}
 	if _, err := e.docker(ctx, nil, "version", "--format", "{{.Server.Version}}"); err != nil {
-		if err := e.startPrivate(ctx, log); err != nil {
+		if err := e.startPrivate(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -70,24 +70,27 @@ func ours(ip net.IP) bool {
 	return false
 }
 
-// startPrivate starts dockerd. It makes the bridge docker0 and no other change to the network: no firewall rule, no
-// forwarding. Containers reach this machine alone.
-func (e *engine) startPrivate(ctx context.Context, log io.Writer) error {
+// startPrivate starts dockerd over a bridge of its own and makes no other change to the network: no firewall rule, no
+// forwarding. Containers reach this machine alone. Several may run side by side.
+func (e *engine) startPrivate(ctx context.Context) error {
 	daemon, err := exec.LookPath("dockerd")
 	if err != nil || runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		return fmt.Errorf("start containers: %w", ErrNoEngine)
 	}
-	if _, err := net.InterfaceByName("docker0"); err == nil {
-		return errors.New("start a private container engine: there is a network docker0 of an engine that does not answer; start that engine, or remove the network with \"ip link delete docker0\"")
-	}
-	e.host = "unix://" + filepath.Join(e.dir, "docker.sock")
-	e.private, err = keep(log, nil, `ip link delete docker0; rm -rf "$KEPT"`, []string{"KEPT=" + e.dir}, daemon,
-		"--host", e.host, "--log-level", "error", "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
-		"--pidfile", filepath.Join(e.dir, "docker.pid"), "--bip", bridge, "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--ip", "127.0.0.1")
-	if err != nil {
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fmt.Errorf("start a private container engine: %w", err)
 	}
-	within, cancel := context.WithTimeout(ctx, 60*time.Second)
+	if e.bridge, err = openBridge(ctx, e.dir); err != nil {
+		return errors.Join(fmt.Errorf("start a private container engine: %w", err), os.RemoveAll(e.dir))
+	}
+	e.host = "unix://" + filepath.Join(e.dir, "docker.sock")
+	e.private, err = keep(e.log, nil, `ip link delete "$BRIDGE"; rm -rf "$KEPT"`, []string{"KEPT=" + e.dir, "BRIDGE=" + e.bridge.name}, daemon,
+		"--host", e.host, "--log-level", "error", "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
+		"--pidfile", filepath.Join(e.dir, "docker.pid"), "--bridge", e.bridge.name, "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--ip", "127.0.0.1")
+	if err != nil {
+		return errors.Join(fmt.Errorf("start a private container engine: %w", err), e.bridge.remove(ctx), os.RemoveAll(e.dir))
+	}
+	within, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {
 		_, err := e.docker(within, nil, "version", "--format", "{{.Server.Version}}")
@@ -104,16 +107,16 @@ func (e *engine) startPrivate(ctx context.Context, log io.Writer) error {
 
 // stop takes a private engine down: daemon, containers, bridge and files. One that ran before is left as it was.
 func (e *engine) stop() error {
+	if e.images != nil {
+		e.images.stop()
+		e.images = nil
+	}
 	if e.private == nil {
 		return nil
 	}
 	e.private.stop()
 	e.private = nil
-	var errs []error
-	if _, err := net.InterfaceByName("docker0"); err == nil {
-		errs = append(errs, errors.New("the network docker0 is still there: remove it with \"ip link delete docker0\""))
-	}
-	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
+	return errors.Join(e.bridge.gone(), os.RemoveAll(e.dir))
 }
 
 func (e *engine) environment() []string {
@@ -139,16 +142,34 @@ func (e *engine) docker(ctx context.Context, in io.Reader, args ...string) ([]by
 // image is what sam puts its runtime emulator on. The tag is AWS's, so that nothing is pulled.
 const image = "public.ecr.aws/lambda/provided:al2023-x86_64"
 
+// sweep takes out of an engine that ran before what was put there: containers that sam left behind, when it was killed, and then
+// the images. An image with AWS's name that is not AWS's would be taken for it by everybody else who uses sam.
+const sweep = `for try in 1 2 3 4 5 6 7 8 9 10; do
+	all=$(docker images -q --filter "label=$LABEL" | sort -u)
+	[ -n "$all" ] || break
+	for one in $all; do docker ps -aq --filter "ancestor=$one"; done | sort -u | xargs -r docker rm -f
+	docker image rm -f $all || sleep 1
+done`
+
+// label marks the images that are made here, and those that sam builds on them.
+const label = "aikajana.local-aws"
+
 // makeImage makes a stand-in for AWS's base image: a shell and certificates, 2 MB. One that is there is taken as it is.
 func (e *engine) makeImage(ctx context.Context) error {
 	if _, err := e.docker(ctx, nil, "image", "inspect", image, "--format", "{{.Id}}"); err == nil {
 		return nil
 	}
+	if e.private == nil {
+		var err error
+		if e.images, err = keep(e.log, nil, sweep, []string{"LABEL=" + label}, "sleep", forever); err != nil {
+			return fmt.Errorf("make the base image: %w", err)
+		}
+	}
 	files, err := rootFiles(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := e.docker(ctx, files, "import", "--change", `ENTRYPOINT ["/lambda-entrypoint.sh"]`, "-", image); err != nil {
+	if _, err := e.docker(ctx, files, "import", "--change", `ENTRYPOINT ["/lambda-entrypoint.sh"]`, "--change", "LABEL "+label+"=yes", "-", image); err != nil {
 		return fmt.Errorf("make the base image: %w", err)
 	}
 	if _, err := e.docker(ctx, nil, "tag", image, strings.TrimSuffix(image, "-x86_64")); err != nil {

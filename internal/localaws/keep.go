@@ -31,6 +31,9 @@ wait $program
 kill $watcher 2>/dev/null
 eval "$TIDY"`
 
+// forever is longer than anybody waits, for a program that does nothing but be kept: what counts is the tidying.
+const forever = "2147483647"
+
 // keep starts a program under a keeper, in a process group of its own, so that Ctrl-C reaches it through us only. A nil
 // environment is this process's; more is added to it. tidy is a shell command for afterwards.
 func keep(log io.Writer, environment []string, tidy string, more []string, argv ...string) (*service, error) {
@@ -65,9 +68,13 @@ func (s *service) stop() {
 	}
 }
 
+// startTime is how long a program may take until it answers: sam needs two seconds, and a minute on a machine that is busy with
+// twenty other things.
+const startTime = 5 * time.Minute
+
 // answers waits until the service listens.
 func (s *service) answers(ctx context.Context, address string) error {
-	within, cancel := context.WithTimeout(ctx, 60*time.Second)
+	within, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {
 		c, err := new(net.Dialer).DialContext(within, "tcp", address)

@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +60,7 @@ type Stack struct {
 	S3  *s3.Client
 
 	o        Options
+	folder   *service
 	parts    *standin.Stack
 	engine   *engine
 	forward  forwarders
@@ -86,8 +89,11 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
 		return fmt.Errorf("start the local AWS: %w", err)
 	}
-	say("starting the container engine")
 	var err error
+	if s.folder, err = keep(s.o.Log, nil, removeFolder, []string{"KEPT=" + s.o.Dir}, "sleep", forever); err != nil {
+		return fmt.Errorf("start the local AWS: %w", err)
+	}
+	say("starting the container engine")
 	if s.engine, err = openEngine(ctx, filepath.Join(s.o.Dir, "engine"), s.o.Log); err != nil {
 		return err
 	}
@@ -232,7 +238,7 @@ func (s *Stack) serve(ctx context.Context) error {
 	}
 	// One after the other: both would build the image of the runtime.
 	for _, one := range [][2]string{{"start-lambda", port}, {"start-api", web}} {
-		started, err := keep(s.o.Log, append(samEnvironment(), s.engine.environment()...), "", nil, bin, "local", one[0],
+		started, err := keep(s.o.Log, append(samEnvironment(), s.engine.environment()...), "", []string{"KEPT=" + s.o.Dir}, bin, "local", one[0],
 			"--template", s.template(), "--parameter-overrides", "Architecture=x86_64", "--skip-pull-image",
 			"--add-host", inside+":host-gateway", "--host", "127.0.0.1", "--port", one[1], "--warm-containers", "LAZY", "--region", standin.Region)
 		if err != nil {
@@ -246,14 +252,25 @@ func (s *Stack) serve(ctx context.Context) error {
 	return nil
 }
 
-// freePort is wanted, or a port of 127.0.0.1 that was free a moment ago.
+// freePort is wanted, or a port of 127.0.0.1 that was free a moment ago. It is none of those that the kernel gives to whoever does
+// not care (net.ipv4.ip_local_port_range, from 32768 on): another test would be given it before sam listens on it.
 func freePort(wanted int) (string, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", wanted))
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	const from, to, tries = 20_000, 32_000, 50
+	var last error
+	for range tries {
+		port := wanted
+		if wanted == 0 {
+			port = from + rand.IntN(to-from) //nolint:gosec // not a secret
+		}
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return strconv.Itoa(port), l.Close()
+		}
+		if last = err; wanted != 0 {
+			break
+		}
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
+	return "", fmt.Errorf("find a free port: %w", last)
 }
 
 // work starts the event sources.
@@ -290,9 +307,17 @@ func (s *Stack) Stop() error {
 	if s.engine != nil {
 		errs = append(errs, s.engine.stop())
 	}
+	if s.folder != nil {
+		s.folder.stop()
+	}
 	errs = append(errs, os.RemoveAll(s.o.Dir))
 	return errors.Join(errs...)
 }
+
+// removeFolder takes the stack's folder away once the engine in it is gone: its own keeper removes that.
+const removeFolder = `n=0
+while [ -e "$KEPT/engine" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done
+[ -e "$KEPT/engine" ] || rm -rf "$KEPT"`
 
 // client calls functions: a cold one takes its time.
 var client = &http.Client{Timeout: 150 * time.Second}

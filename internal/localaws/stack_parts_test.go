@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,6 +68,7 @@ func open(t *testing.T) *desk {
 		body, _ := os.ReadFile(out.Name()) // what is there helps
 		t.Fatalf("%v\n%s", err, tail(string(body)))
 	}
+	bridge := stack.engine.bridge
 	t.Cleanup(func() {
 		if err := stack.Stop(); err != nil {
 			t.Error(err)
@@ -77,22 +77,22 @@ func open(t *testing.T) *desk {
 			body, _ := os.ReadFile(out.Name()) // what is there helps
 			t.Logf("%s", body)
 		}
-		leavesNothing(t, dir)
+		leavesNothing(t, dir, bridge)
 	})
 	d := &desk{Stack: stack, t: t, token: token}
 	d.connect()
 	return d
 }
 
-// leavesNothing looks for what a stack could leave: its folder, the bridge of its engine, processes that know the folder.
-func leavesNothing(t *testing.T, dir string) {
+// leavesNothing looks for what a stack could leave: its folder, a bridge of its engine, processes that know the folder.
+func leavesNothing(t *testing.T, dir string, bridge *bridge) {
 	t.Helper()
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the folder %s is still there: %v", dir, err)
 	}
-	if _, err := exec.CommandContext(context.Background(), "docker", "version").Output(); err != nil { // otherwise the bridge is that of another engine
-		if _, err := net.InterfaceByName("docker0"); err == nil {
-			t.Error("the network docker0 is still there")
+	if bridge != nil {
+		if err := bridge.gone(); err != nil {
+			t.Error(err)
 		}
 	}
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")

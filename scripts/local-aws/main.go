@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -152,7 +151,7 @@ func end(dir string) error {
 	pid, running := runs(dir)
 	if !running {
 		fmt.Println("local-aws: nothing runs")
-		return errors.Join(os.RemoveAll(pidFile(dir)), leftovers(dir))
+		return leftovers(dir)
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop process %d: %w", pid, err)
@@ -165,26 +164,7 @@ func end(dir string) error {
 	return leftovers(dir)
 }
 
-// leftovers takes away what a stack that was killed had no time for: its engine, its network and its folder.
+// leftovers waits until nothing is left, also of a stack that was killed.
 func leftovers(dir string) error {
-	body, err := os.ReadFile(filepath.Join(dir, "engine", "docker.pid"))
-	if err == nil {
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(body))); err == nil && strings.Contains(commandLine(pid), dir) {
-			_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended in the meantime
-			for end := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-			}
-			if out, err := exec.CommandContext(context.Background(), "ip", "link", "delete", "docker0").CombinedOutput(); err != nil {
-				return fmt.Errorf("remove the network docker0: %w: %s", err, out)
-			}
-		}
-	}
-	return errors.Join(os.RemoveAll(dir), os.RemoveAll(dir+".log"))
-}
-
-func commandLine(pid int) string {
-	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return ""
-	}
-	return string(body)
+	return errors.Join(localaws.Leftovers(context.Background(), dir), os.RemoveAll(pidFile(dir)), os.RemoveAll(dir+".log"))
 }
