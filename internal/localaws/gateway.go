@@ -26,6 +26,16 @@ type gateway struct {
 	open map[string]*websocket.Conn
 }
 
+// OpenWebSocketAPI plays a WebSocket API and its management API for whoever plays Lambda as well: invoke is called with the events of
+// connections, function is "SocketFunction". Sockets are opened at ws://addr/socket, the management API is at http://addr.
+func OpenWebSocketAPI(invoke func(ctx context.Context, function string, event []byte) ([]byte, error)) (addr string, stop func() error, err error) {
+	g, err := openGateway(invoke)
+	if err != nil {
+		return "", nil, err
+	}
+	return g.addr(), g.close, nil
+}
+
 func openGateway(invoke func(context.Context, string, []byte) ([]byte, error)) (*gateway, error) {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {

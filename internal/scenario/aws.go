@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
@@ -30,11 +31,13 @@ import (
 
 	"github.com/aikajana/aikajana/internal/app"
 	awsapp "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/app/aws/desk"
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/check"
+	"github.com/aikajana/aikajana/internal/localaws"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
@@ -85,6 +88,9 @@ type amazon struct {
 	door      http.Handler
 	queues    map[string]*heldQueue
 	stream    *streamReader
+	// sockets is where the WebSocket API is; closing closes it.
+	sockets string
+	closing func() error
 	// resources are the names of everything in the template.
 	resources *awspolicy.World
 
@@ -230,6 +236,39 @@ func (w *amazon) Secrets() secret.Store { return w.system.Secrets }
 // Door implements World.
 func (w *amazon) Door() http.Handler { return w.door }
 
+// Sockets implements World: from now on React tells the connections of a WebSocket API, whose events go to the socket
+// function.
+func (w *amazon) Sockets(context.Context) (string, error) {
+	if w.closing != nil {
+		return w.sockets, nil
+	}
+	var handler any
+	addr, stop, err := localaws.OpenWebSocketAPI(func(ctx context.Context, _ string, event []byte) ([]byte, error) {
+		var answer json.RawMessage
+		err := awslambda.Invoke(awspolicy.As(ctx, "Socket"), handler, json.RawMessage(event), &answer)
+		return answer, err
+	})
+	if err != nil {
+		return "", err
+	}
+	manage := func(name string) (*desk.Desk, error) {
+		config := w.parts.config("http://"+addr, w.resources)
+		return desk.New(w.functions[name], apigatewaymanagementapi.NewFromConfig(config))
+	}
+	answering, err := manage("Socket")
+	if err != nil {
+		return "", errors.Join(err, stop())
+	}
+	telling, err := manage("React")
+	if err != nil {
+		return "", errors.Join(err, stop())
+	}
+	handler = awslambda.WebSocket(answering)
+	w.functions["React"].Pipeline.Push = telling.Sockets
+	w.sockets, w.closing = "ws://"+addr+"/socket", stop
+	return w.sockets, nil
+}
+
 // End tells a function's process to end, as Lambda does when there is nothing to do for it.
 func (w *amazon) End(ctx context.Context, function string) error {
 	s := w.functions[function]
@@ -331,6 +370,9 @@ func (w *amazon) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_, err := w.dynamoDB.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &w.name})
+	if w.closing != nil {
+		err = errors.Join(err, w.closing())
+	}
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,17 +30,7 @@ func compileExpect(what string) func(*args) (action, error) {
 			if err != nil {
 				return err
 			}
-			want := make([]string, len(a.block))
-			for i, line := range a.block {
-				want[i] = squeeze(line)
-			}
-			for i := range got {
-				got[i] = reference.ReplaceAllString(squeeze(got[i]), "CASE")
-			}
-			if !slices.Equal(got, want) {
-				return &unmet{fmt.Sprintf("expect %s %s: it is\n  %s\nand not\n  %s", what, person, strings.Join(got, "\n  "), strings.Join(want, "\n  "))}
-			}
-			return nil
+			return compareLines(strings.TrimSpace(what+" "+person), got, a.block)
 		}, nil
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -46,6 +48,7 @@ type local struct {
 	app     *app.App
 	staff   *staff.Staff
 	door    http.Handler
+	sockets *httptest.Server
 	feed    *pebble.Feed
 	pending []table.Change
 }
@@ -134,6 +137,14 @@ func (w *local) Secrets() secret.Store { return w.secrets }
 // Door implements World.
 func (w *local) Door() http.Handler { return w.door }
 
+// Sockets implements World.
+func (w *local) Sockets(context.Context) (string, error) {
+	if w.sockets == nil {
+		w.sockets = httptest.NewServer(w.staff.API.Socket())
+	}
+	return "ws" + strings.TrimPrefix(w.sockets.URL, "http") + "/socket", nil
+}
+
 // Queue implements World.
 func (w *local) Queue(name string) queue.Queue { return w.queues[name] }
 
@@ -204,6 +215,9 @@ func (w *local) Check(ctx context.Context) ([]string, error) {
 
 // Close implements World.
 func (w *local) Close() error {
+	if w.sockets != nil {
+		w.sockets.Close()
+	}
 	if w.db == nil {
 		return nil
 	}

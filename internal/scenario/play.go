@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +37,11 @@ type Play struct {
 	// merges are the merges by the name of their first customer.
 	merges map[string]string
 	line   int
+	// sockets are the open sockets of staff by name; server is the desk for programs, token their way in.
+	sockets map[string]*socket
+	client  func(ctx context.Context, args ...string) (string, error)
+	server  *httptest.Server
+	token   string
 
 	held    bool
 	workers int
@@ -70,8 +76,9 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 	defer func() { err = errors.Join(err, world.Close()) }()
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
-		again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
+		sockets: map[string]*socket{}, client: stage.Client, again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
 	}
+	defer p.hangUp()
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
 	out.passed = p.overtake(ctx)
 	if err := Connect(ctx, p.world, out.graph.URL); err != nil {

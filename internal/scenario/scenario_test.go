@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aikajana/aikajana/internal/scenario"
@@ -55,14 +58,48 @@ func play(t testing.TB, s *scenario.Script, build func(context.Context, *scenari
 	return r.Dump
 }
 
+// built is where the command "aikajana" is built, once, when a story asks for it.
+var built = filepath.Join(os.TempDir(), fmt.Sprintf("aikajana-scenario-%d", os.Getpid()))
+
+var build = sync.OnceValue(func() error {
+	out, err := exec.Command("go", "build", "-o", built, "../../cmd/aikajana").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build the command: %w: %s", err, out)
+	}
+	return nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.Remove(built) // it is there when a story asked for it
+	os.Exit(code)
+}
+
+// client runs the command "aikajana".
+func client(ctx context.Context, args ...string) (string, error) {
+	if err := build(); err != nil {
+		return "", err
+	}
+	c := exec.CommandContext(ctx, built, args...)
+	c.Env = append(os.Environ(), "TZ=UTC", "NO_COLOR=1")
+	var problems bytes.Buffer
+	c.Stderr = &problems
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("aikajana %s: %w: %s", strings.Join(args, " "), err, &problems)
+	}
+	return string(out), nil
+}
+
 // run plays a script through a world and holds it to its expectations alone.
-func run(t testing.TB, s *scenario.Script, build func(context.Context, *scenario.Stage) (scenario.World, error)) *scenario.Result {
+func run(t testing.TB, s *scenario.Script, shape func(context.Context, *scenario.Stage) (scenario.World, error)) *scenario.Result {
 	t.Helper()
 	seed := [32]byte{1}
 	stage := scenario.Stage{
 		Dir: t.TempDir(), Key: bytes.Repeat([]byte("k"), 32), Rand: rand.NewChaCha8(seed), Log: slog.New(slog.NewTextHandler(logger{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Client: client,
 	}
-	r, err := scenario.Run(t.Context(), s, stage, build)
+	r, err := scenario.Run(t.Context(), s, stage, shape)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ type World interface {
 	Door() http.Handler
 	// Mail takes a mail in by the shape's own way.
 	Mail(ctx context.Context, m *Letter) error
+	// Sockets is where staff sockets are opened: an address that a ticket is added to.
+	Sockets(ctx context.Context) (string, error)
 	// Queue is one of inbound, mail, media and wake, as its worker sees it.
 	Queue(name string) queue.Queue
 	// Handle gives a batch to the queue's worker and returns the IDs of the messages that failed.
@@ -55,6 +57,8 @@ type Stage struct {
 	Key  []byte
 	Rand io.Reader
 	Log  *slog.Logger
+	// Client runs the command "aikajana" and returns what it prints; nil where a story may not ask for it.
+	Client func(ctx context.Context, args ...string) (string, error)
 	// Mailer takes mail that leaves; SES is the address of an HTTP server that takes it the way SES does.
 	Mailer channel.Mailer
 	SES    string
