@@ -122,12 +122,16 @@ func (s *Store) NoteRefusal(ctx context.Context, channel, account, cause string)
 // window counts things within a span of time, for caps.
 type window struct {
 	Count int `json:"count"`
+	// By is a random word of whoever counted last: two who count the same at once must not take the other's write for their
+	// own when an answer is lost.
+	By string `json:"by,omitempty"`
 	// For lists who has been counted, where that is asked for.
 	For []string `json:"for,omitempty"`
 }
 
 // Take counts one more under a name within a span of time (an hour, say) and says whether that is still within the cap
-// (invariant I10). Spans are aligned to the clock, so that they need no clean-up beside the item's own expiry.
+// (invariant I10). Never more than the cap are told yes. One whose answer from the table is lost, and after whom others have
+// counted before anybody can look, is counted twice: then fewer are. Spans are aligned to the clock, so that they need no clean-up beside the item's own expiry.
 func (s *Store) Take(ctx context.Context, purpose, name string, most int, spanMillis int64) (bool, error) {
 	return s.take(ctx, purpose, name, "", most, spanMillis)
 }
@@ -160,7 +164,7 @@ func (s *Store) take(ctx context.Context, purpose, name, what string, most int, 
 		if ok = w.Count < most; !ok {
 			return nil
 		}
-		w.Count++
+		w.Count, w.By = w.Count+1, s.newID()
 		if what != "" {
 			w.For = append(w.For, what)
 		}

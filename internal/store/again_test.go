@@ -285,3 +285,69 @@ func TestMailsThatInventThreadsDoNotOutgrowCaseAndProfile(t *testing.T) {
 		t.Errorf("%d open, %v", len(who.Open), err)
 	}
 }
+
+func TestTwoWhoCountAtOnceStayWithinTheCapWhenAnAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newDesk(t)
+	hour := int64(time.Hour / time.Millisecond)
+	var first bool
+	slow := d.over(&overtaken{d.table, func() {
+		var err error
+		if first, err = d.Take(ctx, "test", "somebody", 1, hour); err != nil {
+			t.Error(err)
+		}
+	}})
+	second, err := slow.Take(ctx, "test", "somebody", 1, hour)
+	if err != nil || !first || second {
+		t.Errorf("the cap is one; the first was told %v, the second %v, %v", first, second, err)
+	}
+}
+
+// lostThen is a table that writes, lets somebody else act, and loses the answer; once.
+type lostThen struct {
+	table.Table
+	then func()
+}
+
+func (l *lostThen) Write(ctx context.Context, ops ...table.Op) error {
+	err := l.Table.Write(ctx, ops...)
+	if then := l.then; then != nil && err == nil {
+		l.then = nil
+		then()
+		return table.ErrLost
+	}
+	return err
+}
+
+func TestALostAnswerCountsOneDuplicateAtMostAndStoresOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first := d.record(whatsApp("w0", "358401", "before", start))[0]
+	again := whatsApp("w1", "358401", "hello", start)
+	for _, one := range []struct {
+		meanwhile func()
+		want      store.Counts
+	}{
+		{func() {}, store.Counts{Stored: 2}},
+		{func() { // everything that the write touched is another before anybody looks
+			d.record(again)
+			d.record(whatsApp("w2", "358401", "more", start))
+			edit := about(msg.KindEdit, start)
+			edit.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: "hello, edited"}}
+			d.record(edit)
+		}, store.Counts{Stored: 4, Duplicate: 3}}, // w1 twice, as sent, and once too often
+	} {
+		d.pass(time.Minute)
+		if _, err := d.over(&lostThen{d.table, one.meanwhile}).Record(context.Background(), []store.Incoming{d.incoming(again)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.recount()["whatsapp/main"]; got != one.want {
+			t.Errorf("ledger: %+v, want %+v", got, one.want)
+		}
+	}
+	if got := texts(d.timelineOf(first.Entry)); got != "before | hello, edited | more" && got != "before | more | hello, edited" {
+		t.Errorf("timeline: %s", got)
+	}
+	d.sound()
+}

@@ -200,6 +200,12 @@ func (u *unit) commit() error {
 
 // landed finds out whether a write whose answer was lost is there: all of it is, or none. Items that others have changed
 // since do not tell, so one that is as we wrote it is looked for.
+//
+// It can be wrong in two ways, and neither loses or doubles anything. When others have changed every item since, a write that
+// landed counts as lost and is decided anew, over what it wrote itself: an event is then known for a duplicate, and the ledger
+// counts one duplicate that nobody sent, at most one for each lost answer. When somebody else wrote the very same bytes at the
+// same revision, a write that was refused counts as landed: what was wanted is there, and where it matters who wrote it (an
+// attempt to send, a cap) the item holds a random word of its writer.
 func (u *unit) landed() (bool, error) {
 	ops, err := u.ops()
 	if err != nil {
