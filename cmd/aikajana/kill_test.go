@@ -196,6 +196,9 @@ func TestKilledAtRandomMomentsNothingAcceptedIsLostOrDoubled(t *testing.T) {
 	folder := t.TempDir()
 	if kept := os.Getenv("AIKAJANA_KILL_DATA"); kept != "" { // so that a long run that failed can be looked into
 		folder = kept
+		if old, err := os.ReadDir(kept); err != nil || len(old) > 0 { // messages of an earlier run have the same names
+			t.Fatalf("AIKAJANA_KILL_DATA must name an empty folder (%v)", err)
+		}
 	}
 	w := newWorld(t, folder)
 	random := rand.New(rand.NewPCG(1, 2))
