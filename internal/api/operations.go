@@ -67,7 +67,9 @@ func (h handlers) GetQuarantined(ctx context.Context, r GetQuarantinedRequestObj
 	if err != nil {
 		return nil, err
 	}
-	out.Raw = &raw
+	if len(raw) > 0 { // it is gone when the person it was of was erased, or its time is over
+		out.Raw = &raw
+	}
 	return GetQuarantined200JSONResponse(out), nil
 }
 

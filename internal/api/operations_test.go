@@ -113,6 +113,19 @@ func TestChannelsTellWhatAnAccountOfThemNeeds(t *testing.T) {
 	}
 }
 
+func TestQuarantinedInputIsShownWithoutItsRawFormWhenThatIsGone(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	id, err := d.Store.Quarantine(t.Context(), store.Quarantined{
+		Channel: "whatsapp", Account: "main", Cause: "malformed", Detail: "entry: it is missing", Envelope: "env1", ReceivedAt: d.Store.Now(), Size: 21,
+	}, 0)
+	must(t, err)
+	one := d.admin().do("GET", "/api/v1/quarantine/"+id, nil).want(200)
+	if raw, there := one.body["raw"]; there {
+		t.Errorf("its raw form is %v", raw)
+	}
+}
+
 func TestARefusalShowsWithItsReason(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
