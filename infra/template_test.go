@@ -471,12 +471,37 @@ func TestMailIsScannedStoredAndToldOfWithItsVerdicts(t *testing.T) {
 	}
 	actions[0].at("S3Action").is(map[string]any{"BucketName": ref("DataBucket"), "ObjectKeyPrefix": "ses/", "TopicArn": ref("MailTopic")})
 	props(resource(tpl, "MailTopic"), "Subscription").list()[0].is(map[string]any{"Protocol": "sqs", "Endpoint": attribute("MailQueue.Arn")})
-	for _, name := range []string{"ReceiptRules", "ReceiptRule", "MailTopic", "MailTopicPolicy", "MailQueuePolicy"} {
+	for _, name := range []string{"ReceiptRules", "ReceiptRule", "MailTopic", "MailTopicPolicy"} {
 		resource(tpl, name).at("Condition").is("ReceivesMail")
 	}
 	allowed := props(resource(tpl, "DataBucketPolicy"), "PolicyDocument", "Statement").list()[1]
 	allowed.at("Resource").is(map[string]any{"Fn::Sub": "${DataBucket.Arn}/ses/*"})
 	allowed.at("Condition").is(map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": ref("AWS::AccountId")}})
+}
+
+func TestSESTellsTheMailQueueWhatBecameOfOurMail(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	events := resource(tpl, "ConfigurationSetEvents")
+	props(events, "ConfigurationSetName").is(ref("ConfigurationSet"))
+	props(events, "EventDestination", "Enabled").is("true")
+	props(events, "EventDestination", "MatchingEventTypes").is([]any{"bounce", "complaint", "delivery", "deliveryDelay", "reject", "renderingFailure"})
+	props(events, "EventDestination", "SnsDestination").is(map[string]any{"TopicARN": ref("MailEvents")})
+	props(resource(tpl, "MailEvents"), "Subscription").list()[0].is(map[string]any{"Protocol": "sqs", "Endpoint": attribute("MailQueue.Arn")})
+	globals(tpl, "Environment", "Variables", "AIKAJANA_CONFIGURATION_SET").is(ref("ConfigurationSet"))
+	// What stands in the queue is believed, so that only our topics may write to it, and to these only SES for this account.
+	from := props(resource(tpl, "MailQueuePolicy"), "PolicyDocument", "Statement").list()
+	if len(from) != 1 {
+		t.Fatalf("%d statements let somebody write to the mail queue, want one", len(from))
+	}
+	from[0].at("Principal").is(map[string]any{"Service": "sns.amazonaws.com"})
+	from[0].at("Condition").is(map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": []any{
+		ref("MailEvents"), map[string]any{"Fn::If": []any{"ReceivesMail", ref("MailTopic"), ref("AWS::NoValue")}},
+	}}})
+	publishes := props(resource(tpl, "MailEventsPolicy"), "PolicyDocument", "Statement").list()[0]
+	publishes.at("Principal").is(map[string]any{"Service": "ses.amazonaws.com"})
+	publishes.at("Condition", "StringEquals").is(map[string]any{"aws:SourceAccount": ref("AWS::AccountId")})
+	publishes.at("Condition", "ArnEquals", "aws:SourceArn", "Fn::Sub").is("arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${ConfigurationSet}")
 }
 
 func TestAlarmsAreTenAtMostAndEachLinksItsPage(t *testing.T) {

@@ -103,6 +103,18 @@ func (p *Pipeline) mailAccounts(ctx context.Context, body []byte) ([]store.Accou
 	if err != nil || notice == nil {
 		return nil, nil //nolint:nilerr // no mail: nobody's
 	}
+	for i := range notice.Receipts {
+		account, err := p.sentBy(ctx, &notice.Receipts[i])
+		if err != nil {
+			return nil, err
+		}
+		if account == nil {
+			continue
+		}
+		if k := store.AccountOf(account.Channel, account.ID); !slices.Contains(all, k) {
+			all = append(all, k)
+		}
+	}
 	for _, recipient := range notice.Mail.Recipients {
 		account, err := p.MailAccount(ctx, recipient)
 		if err != nil {
@@ -128,6 +140,9 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 	}
 	if notice.Setup {
 		return nil
+	}
+	if len(notice.Receipts) > 0 {
+		return p.takeReceipts(ctx, work, m, notice.Receipts)
 	}
 	done := map[string]bool{}
 	for _, recipient := range notice.Mail.Recipients {

@@ -65,13 +65,16 @@ type Push interface {
 	Push(ctx context.Context, n []*store.Notification)
 }
 
-// MailNotice says where a mail provider put a mail.
+// MailNotice says where a mail provider put a mail, or what became of one of ours.
 type MailNotice struct {
 	// Setup is the object that a provider writes to try its access: not a mail.
 	Setup bool
 	// Key is the blob that holds the raw mail.
 	Key  string
 	Mail channel.Mail
+	// Receipts say what became of mails of ours, when the provider tells of that and of no mail that came. Their Tag is the
+	// answer, where the send had one.
+	Receipts []msg.Event
 }
 
 // Pipeline is the handlers. Its only state is a cache of accounts and the numbers of what it accepted; it is safe for

@@ -468,6 +468,11 @@ func (r *rest) sockets(ctx context.Context) error {
 		return err
 	}
 	teller.Tell()
+	mailer, err := desk.New(r.w.functions["Deliver"], nil)
+	if err != nil {
+		return err
+	}
+	mailer.Tell()
 	provider := r.p.outside.whatsapp
 	text := provider.Body(provider.Text(ville, "Hei").ID("s1"))
 	if err := errors.Join(r.whatsapp(ctx, true, http.StatusOK, text), r.p.settle(ctx)); err != nil {

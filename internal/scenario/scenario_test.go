@@ -211,3 +211,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatBecameOfAMailIsTheSameHoweverItIsTold(t *testing.T) {
+	t.Parallel()
+	for world, build := range worlds(t) {
+		t.Run(world, func(t *testing.T) {
+			t.Parallel()
+			play(t, read(t, "both/what-became-of-a-mail"), build)
+		})
+	}
+}

@@ -38,6 +38,7 @@ var forms = []form{
 	{words: "form ACCOUNT <- submission", named: "name email phone subject id answered", text: true, compile: compileSubmission},
 	{words: "webhook ACCOUNT <- batch", named: "id answered", block: true, compile: compileHookBatch},
 	{words: "webhook ACCOUNT <- KIND", named: "id from kind name thread subject signature answered type", text: true, compile: compileHook},
+	{words: "email ACCOUNT reports ACTION", compile: compileReport},
 	{words: "ses sets up", compile: simple(setUpSES)},
 
 	{words: "whatsapp main says STATE", named: "of code tag", compile: compileStatus},

@@ -45,6 +45,16 @@ func (s *Store) Case(ctx context.Context, id string) (*timeline.Case, error) {
 	return &c.Case, nil
 }
 
+// Knows says whether the channel's external ID is that of a message here, or of one that was erased, or that something waits
+// for it. scope is the provider's own ID of the account.
+func (s *Store) Knows(ctx context.Context, channel, scope, id string) (bool, error) {
+	if id == "" {
+		return false, nil
+	}
+	x, err := get[external](ctx, s, s.externalKey(channel, scope, id))
+	return x != nil, err
+}
+
 // Entry reads an entry.
 func (s *Store) Entry(ctx context.Context, id string) (*timeline.Entry, error) {
 	k, err := entryKey(id)

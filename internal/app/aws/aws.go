@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -239,8 +240,14 @@ func deploymentKey(ctx context.Context, secrets secret.Store) ([]byte, error) {
 	return key, nil
 }
 
-// notice understands what SES says of a mail that it put into the bucket.
+// notice understands what SES says: of a mail that it put into the bucket, and of what became of a mail that it sent.
 func notice(raw []byte) (*pipeline.MailNotice, error) {
+	if isGreeting(raw) {
+		return &pipeline.MailNotice{Setup: true}, nil
+	}
+	if receipts, err := email.Events(raw); err == nil {
+		return &pipeline.MailNotice{Receipts: receipts}, nil
+	}
 	n, err := email.Notification(raw)
 	if err != nil {
 		return nil, err
@@ -250,6 +257,13 @@ func notice(raw []byte) (*pipeline.MailNotice, error) {
 		facts.ProviderID = n.MessageID
 	}
 	return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+}
+
+// isGreeting says that SES only tries the topic: when an event destination is made it publishes one line of text, "Successfully
+// validated SNS topic for Amazon SES event publishing.". No page of the Developer Guide says so; it is seen in the field.
+func isGreeting(raw []byte) bool {
+	var outer struct{ Type, Message string }
+	return json.Unmarshal(raw, &outer) == nil && outer.Type == "Notification" && strings.HasPrefix(outer.Message, "Successfully validated SNS topic")
 }
 
 // MustStart makes the program of the process's environment, for the main of a Lambda. What is missing ends the process with
