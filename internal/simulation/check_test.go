@@ -170,7 +170,10 @@ func (w *world) observe(c *table.Change) {
 	if c.Old == nil || c.New == nil || !strings.HasPrefix(c.Key.SK, "E#") {
 		return
 	}
-	var was, is timeline.Entry
+	var was, is struct {
+		Entry string
+		State msg.State
+	}
 	w.must(json.Unmarshal(c.Old.Body, &was))
 	w.must(json.Unmarshal(c.New.Body, &is))
 	if was.State == is.State || was.State == msg.Received {

@@ -107,7 +107,7 @@ func scenarios() []scenario {
 	picture := text("w1", "look", 0)
 	picture.Message.Parts = []msg.Part{{Kind: msg.PartImage, Media: &msg.Media{ID: "m1", URL: "https://files.example/1", Type: "image/jpeg"}}}
 	long, illustrated := about(msg.KindEdit, time.Second), about(msg.KindEdit, 2*time.Second)
-	long.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: strings.Repeat("x", 500<<10)}}
+	long.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: strings.Repeat("x", 120<<10)}}
 	illustrated.Edit = &msg.Edit{Of: "w1", Message: msg.Message{Text: "look here", Parts: picture.Message.Parts}}
 	echo := text("e1", "I called you", 2*time.Hour)
 	echo.Direction, echo.From, echo.To = msg.Out, msg.Address{Kind: "sim.desk", Value: "1"}, []msg.Address{maija}

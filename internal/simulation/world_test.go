@@ -64,6 +64,9 @@ type world struct {
 	rival func(*pipeline.Pipeline)
 	// dead says that the running process has ended: whatever of it still runs gets no further than its next call.
 	dead bool
+	// tasks are taken one by one by the goroutine that is the process; ended says how each ended.
+	tasks chan func()
+	ended chan bool
 	// calling is held during a call, counting by whoever makes IDs: some handlers work side by side.
 	calling, counting sync.Mutex
 }
@@ -97,7 +100,12 @@ func newWorld(t *testing.T, name string, pl *plan, b broken) *world {
 	return w
 }
 
-func (w *world) close() { w.must(w.db.Close()) }
+func (w *world) close() {
+	if w.tasks != nil {
+		close(w.tasks)
+	}
+	w.must(w.db.Close())
+}
 
 func (w *world) must(err error) {
 	if err != nil {
@@ -155,16 +163,33 @@ func (w *world) newID() string {
 
 // run works on something as a process of its own that may end at any moment; it says whether it came to its end.
 func (w *world) run(f func()) (whole bool) {
-	done := make(chan struct{})
 	w.dead, w.plan.begun = false, false
-	go func() {
-		defer close(done)
-		f()
-		whole = !w.dead
-	}()
-	<-done
+	if w.tasks == nil {
+		w.tasks, w.ended = make(chan func()), make(chan bool)
+		go perform(w.tasks, w.ended)
+	}
+	w.tasks <- f
+	if whole = <-w.ended; !whole {
+		w.tasks = nil // its goroutine ended where it stood
+	}
 	w.inHand = nil
-	return whole
+	return whole && !w.dead
+}
+
+// perform does one task after the other and tells of each whether it came to its end; with one that did not, it ends.
+func perform(tasks <-chan func(), ended chan<- bool) {
+	whole := true
+	defer func() {
+		if !whole {
+			ended <- false
+		}
+	}()
+	for f := range tasks {
+		whole = false
+		f()
+		whole = true
+		ended <- true
+	}
 }
 
 // crash ends the process that is running.
@@ -346,7 +371,13 @@ func (w *world) entries() (all []*timeline.Entry) {
 
 // entry is the entry of a message from outside.
 func (w *world) entry(id string) *timeline.Entry {
-	for _, e := range w.entries() {
+	mark := []byte(`"id":"` + id + `"`) // most items need not be decoded to know that they are others
+	for _, item := range w.items() {
+		if !strings.HasPrefix(item.PK, "C#") || !strings.HasPrefix(item.SK, "E#") || !bytes.Contains(item.Body, mark) {
+			continue
+		}
+		e := new(timeline.Entry)
+		w.must(json.Unmarshal(item.Body, e))
 		if e.ID == id && e.Delivery == nil {
 			return e
 		}
