@@ -29,6 +29,7 @@ func now() msg.Time { return msg.TimeOf(time.Now()) }
 
 type checkCmd struct {
 	Table   string `required:"" help:"The table; output Table of the stack." placeholder:"NAME"`
+	Bucket  string `help:"The bucket; output Bucket of the stack: look for mails that SES took and nobody has worked on, too." placeholder:"NAME"`
 	Settled bool   `help:"Nothing is being written and React has followed everything: compare the running tallies too."`
 }
 
@@ -47,6 +48,13 @@ func (c *checkCmd) Run(ctx context.Context, s streams, at cloud) error {
 	in := check.Input{Table: t, Unfollowed: -1, Progress: func(n int) { _, _ = fmt.Fprintf(s.err, "%d items\r", n) }} // progress that nobody sees is no harm
 	if c.Settled {
 		in.Unfollowed = 0
+	}
+	if c.Bucket != "" {
+		blobs, err := blobsOf(ctx, at, c.Bucket)
+		if err != nil {
+			return err
+		}
+		in.Mails, in.Now = blobs, now()
 	}
 	report, err := check.Run(ctx, in)
 	if err != nil {

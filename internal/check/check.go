@@ -5,7 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
+	"github.com/aikajana/aikajana/internal/blob"
+	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
@@ -19,9 +23,24 @@ type Input struct {
 	Unfollowed int64
 	// Queues are the queues that carry envelopes, where they keep an exact ledger.
 	Queues map[string]queue.Counter
+	// Mails, when set, lists the bucket that a mail provider puts mails into, below MailPrefix: those that are an hour old at
+	// Now must have been worked on.
+	Mails Lister
+	Now   msg.Time
 	// Progress, when set, is told every now and then how many items were read.
 	Progress func(items int)
 }
+
+// Lister lists blobs, see blob.Store.
+type Lister interface {
+	List(ctx context.Context, prefix, after string, limit int) ([]blob.Info, error)
+}
+
+// MailPrefix is where SES puts mails, as template.yaml says.
+const MailPrefix = "ses/"
+
+// mailsWithin is how long a mail may take to be worked on before it is said to be missing.
+const mailsWithin = time.Hour
 
 // Report is what a check found.
 type Report struct {
@@ -74,8 +93,43 @@ func Run(ctx context.Context, in Input) (*Report, error) {
 			}
 		}
 	}
+	if in.Mails != nil {
+		lost, err := lostMails(ctx, &in, inspection)
+		if err != nil {
+			return nil, err
+		}
+		r.Problems = append(r.Problems, lost...)
+	}
 	return r, nil
 }
+
+// lostMails finds mails that the provider took and that no worker has noted, as far back as there are notes.
+func lostMails(ctx context.Context, in *Input, inspection *store.Inspection) (problems []string, err error) {
+	noted, since, err := inspection.Mails()
+	if err != nil || since.IsZero() {
+		return nil, err
+	}
+	after := ""
+	for {
+		mails, err := in.Mails.List(ctx, MailPrefix, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("list the mails: %w", err)
+		}
+		for _, m := range mails {
+			after = m.Key
+			at := msg.TimeOf(m.Modified)
+			if at >= since && in.Now.Sub(at) > mailsWithin && !noted[m.Key] && !strings.HasSuffix(m.Key, setupObject) {
+				problems = append(problems, fmt.Sprintf("I1: mail %s was accepted at %s and nobody is done with it; see docs/aws/redrive.md", m.Key, at))
+			}
+		}
+		if len(mails) < page {
+			return problems, nil
+		}
+	}
+}
+
+// setupObject is what SES writes to try its access.
+const setupObject = "AMAZON_SES_SETUP_NOTIFICATION"
 
 // Print writes a report for people: one line for each problem, then what was looked at.
 func (r *Report) Print(w io.Writer) error {

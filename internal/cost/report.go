@@ -61,14 +61,8 @@ func (r *report) messages() {
 				pushed.Units(), pushed.ReadUnits, Total(perMillion(pushed, r.p)), goal, verdict)
 		}
 	}
-	r.say("\nA batch's tally is written once for each shard that its external IDs come through; with a table of one partition instead of %d, ten from ten customers", r.a.Shards)
-	r.say("would take %.2f units and ten from one %.2f on WhatsApp.\n", r.oneShard(TenOfTen), r.oneShard(TenOfOne))
-}
-
-// oneShard is what a batch of ten takes for each message when all of it comes through one shard.
-func (r *report) oneShard(name string) float64 {
-	u := r.m.Quiet["whatsapp"][name]
-	return u.Units() - u.ByKind["tally"] + 0.1
+	r.say("\nA note is what a batch writes about its envelopes (docs/adr/0012): one item, whatever it holds, for both ledgers. Mail has no numbers, so")
+	r.say("its events are in tallies as well, one for each shard of the stream that a batch's external IDs come through.\n")
 }
 
 // against says how a figure stands to its aim.
@@ -260,6 +254,7 @@ func (r *report) assumptions() {
 	r.say("- Lambda logs %.0f bytes for each call beside what the program logs, the HTTP API %.0f for each request; CloudWatch adds %.0f to each line.",
 		r.a.PlatformLog, r.a.AccessLog, r.a.LogEvent)
 	r.say("- A mail is some 1.5 KB; SES's object is one PUT, its notice one publish and one queue message. First calls of a new instance (about 100 ms) are not in it.")
+	r.say("- Folding notes takes a unit for each KB of an account's fold, once for 200 notes or a day, and an instance that ends one unit: neither is in it.")
 	r.say("- A first contact on WhatsApp names two identities (number and user ID).")
 }
 

@@ -258,7 +258,7 @@ func kindOf(k table.Key) string {
 	}
 	letter, _, _ := strings.Cut(k.PK, "#")
 	if name, ok := map[string]string{
-		"X": "external ID", "I": "identity", "H": "Message-ID", "R": "case reference", "N": "notification", "T": "tally", "Q": "quarantine",
+		"X": "external ID", "I": "identity", "H": "Message-ID", "R": "case reference", "N": "notification", "T": "tally", "V": "note", "Q": "quarantine",
 		"B": "rate cap", "S": "status token", "Y": "idempotency key",
 	}[letter]; ok {
 		return name

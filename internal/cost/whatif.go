@@ -7,7 +7,7 @@ import (
 
 // single says that items of a kind are not written in a transaction: nothing is saved by taking them out of one.
 func single(kind string) bool {
-	return slices.Contains([]string{"notification", "tally", "rate cap"}, kind) || strings.HasSuffix(kind, ", in an index")
+	return slices.Contains([]string{"notification", "tally", "note", "rate cap"}, kind) || strings.HasSuffix(kind, ", in an index")
 }
 
 // saving is one way to make a message cheaper, as a change of what was measured.
@@ -30,10 +30,7 @@ func studied() []saving {
 			u.WriteUnits -= saved
 		}},
 		{"function URL instead of the HTTP API", func(u *Use) { u.HTTPRequests = 0 }},
-		{"tallies once for each window of the stream", func(u *Use) {
-			u.WriteUnits -= u.ByKind["tally"]
-			u.ReadUnits -= min(u.ReadUnits, u.ByKind["tally"])
-		}},
+		{"no notes: tallies once for each window of the stream", func(u *Use) { u.WriteUnits -= u.ByKind["note"] + u.ByKind["tally"] }},
 		{"no notification items: resume reads entries", func(u *Use) { u.WriteUnits -= u.ByKind["notification"] }},
 		{"identity and profile kept in the function's memory", func(u *Use) { u.ReadUnits /= 2 }},
 	}

@@ -164,9 +164,10 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 		if err := work.takeEnvelope(ctx, m.ID, e); err != nil {
 			return err
 		}
-		work.unnumbered(m.ID, store.AccountOf(account.Channel, account.ID))
+		work.unnumbered(m.ID, store.AccountOf(account.Channel, account.ID), notice.Key)
 	}
 	if len(done) == 0 {
+		work.unnumbered(m.ID, store.AccountOf(mailChannel, ""), notice.Key)
 		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}
 		return p.quarantine(ctx, lost, channel.CauseUnknownAccount, fmt.Sprintf("none of its %d recipients is an address of an account", len(notice.Mail.Recipients)), 0, false)
 	}

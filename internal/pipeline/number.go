@@ -136,8 +136,9 @@ func (w *batchWork) number(message string, e *channel.Envelope) {
 	w.numbered[message] = &worked{account: account, count: e.Count, first: map[int]bool{}}
 }
 
-// unnumbered remembers that a message, or a mail for one of the accounts that it is for, has no number although others have.
-func (w *batchWork) unnumbered(message string, account store.AccountKey) {
+// unnumbered remembers that a message, or a mail for one of the accounts that it is for, has no number although others have, and
+// where a mail provider had put it.
+func (w *batchWork) unnumbered(message string, account store.AccountKey, blobs ...string) {
 	if w.p.numbers.by == "" {
 		return
 	}
@@ -149,7 +150,7 @@ func (w *batchWork) unnumbered(message string, account store.AccountKey) {
 			return
 		}
 	}
-	w.plain[message] = append(w.plain[message], store.Noted{Account: account, Plain: 1})
+	w.plain[message] = append(w.plain[message], store.Noted{Account: account, Plain: 1, Blobs: blobs})
 }
 
 // note writes down which envelopes are done with, in one item. Those of a note that cannot be written come again.

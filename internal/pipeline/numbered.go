@@ -31,7 +31,7 @@ var _ queue.Counter = (*NumberedQueue)(nil)
 // Attach tells the queue whose envelopes it carries: before its ledger is asked for.
 func (q *NumberedQueue) Attach(p *Pipeline) { q.p = p }
 
-// listedDead is how many dead letters are looked at: more than that are counted to no account.
+// listedDead is how many dead letters are looked at: what the dead-letter queue holds beyond counts as queued.
 const listedDead = 500
 
 // Ledger implements queue.Counter.
@@ -57,7 +57,7 @@ func (q *NumberedQueue) Ledger(ctx context.Context) (map[string]queue.Ledger, er
 	for i := range letters {
 		c.letter(&letters[i])
 	}
-	c.envelopes(depth.Ready + depth.Delayed + depth.InFlight)
+	c.envelopes(depth.Ready + depth.Delayed + depth.InFlight + max(0, depth.Dead-int64(len(letters))))
 	return c.ledger, nil
 }
 
@@ -100,7 +100,8 @@ func (c *counting) envelopes(held int64) {
 		accepted, processed := e.Counted()
 		l.Accepted, l.Processed = l.Accepted+accepted, l.Processed+processed
 		var lost []store.Number
-		for _, n := range e.Missing() {
+		missing := e.Missing()
+		for _, n := range missing {
 			young := n.Young
 			n.Young = false
 			switch {
@@ -113,6 +114,10 @@ func (c *counting) envelopes(held int64) {
 			default:
 				lost = append(lost, n)
 			}
+		}
+		if more := accepted - processed - int64(len(missing)); more > 0 { // too many to be told one by one
+			queued := min(more, held)
+			l.Queued, held = l.Queued+queued, held-queued
 		}
 		l.Missing = store.Numbers(lost)
 		c.ledger[string(account)] = l

@@ -17,7 +17,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
 	"github.com/aikajana/aikajana/internal/app/aws/front"
@@ -334,6 +336,12 @@ func (r *rest) replayed(ctx context.Context, cause string) error {
 }
 
 func (r *rest) queues(ctx context.Context) error {
+	for _, name := range []string{"inbound", "mail"} { // the reconciliation looks whose they are
+		dead := r.w.system.Env.Dead[name]
+		if _, err := r.w.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &dead, MessageBody: aws.String("no envelope")}); err != nil {
+			return err
+		}
+	}
 	for _, path := range []string{"/healthz", "/api/v1/queues", "/api/v1/reconciliation"} {
 		if _, err := r.ask(ctx, http.MethodGet, path, nil, http.StatusOK); err != nil {
 			return err

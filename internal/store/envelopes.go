@@ -39,6 +39,8 @@ type Noted struct {
 	// Plain counts what came without a number and was processed: mails, which a mail provider puts into the queue itself, and
 	// what was queued before there were numbers.
 	Plain int64 `json:"p,omitempty"`
+	// Blobs are where a mail provider had put those mails.
+	Blobs []string `json:"b,omitempty"`
 }
 
 // Done is the number of one envelope and the events that it was the first to bring, written as [number, events].
@@ -369,6 +371,30 @@ func (f *folded) whole() (map[AccountKey]*Envelopes, error) {
 		}
 	}
 	return f.accounts, f.take("", "~") // nothing is young: behind every sort key
+}
+
+// Mails are where the mails lay that workers have noted, and since when there are notes; zero when there are none.
+func (i *Inspection) Mails() (blobs map[string]bool, since msg.Time, err error) {
+	blobs = map[string]bool{}
+	for n := range i.notes.notes {
+		item := &i.notes.notes[n]
+		if item.PK != notesPK {
+			continue
+		}
+		var one note
+		if err := json.Unmarshal(item.Body, &one); err != nil {
+			return nil, 0, damaged(item.Key, err)
+		}
+		if since.IsZero() || one.At < since {
+			since = one.At
+		}
+		for _, of := range one.Of {
+			for _, b := range of.Blobs {
+				blobs[b] = true
+			}
+		}
+	}
+	return blobs, since, nil
 }
 
 func (f *folded) fold(item *table.Item) error {
