@@ -118,7 +118,7 @@ ensure_docker() {
   if command -v docker busybox >/dev/null && docker version >/dev/null 2>&1; then return 0; fi
   if command -v docker dockerd containerd busybox ip >/dev/null && [ "$(id -u)" = 0 ]; then return 0; fi
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    give_up "sam local runs functions in containers, and no engine answers here. Start Docker, with busybox (statically linked) beside it; or run this as root on Debian or Ubuntu, which installs docker.io, busybox-static and iproute2 and starts nothing. Without it everything but the tests of internal/localaws works: make run, go test ./..."
+    give_up "sam local runs functions in containers, and no engine answers here. Start Docker (as a user who may use it: group docker), with busybox (statically linked) beside it; or run this as root on Debian or Ubuntu, which installs docker.io, busybox-static and iproute2 and starts nothing. Without it everything but the tests of internal/localaws works: make run, go test ./..."
   fi
   mkdir -p "$cache"
   exec 9>"$cache/.docker.lock"

@@ -51,8 +51,8 @@ func build(ctx context.Context, root, out string, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("build the functions: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(warm) }() // below out, which goes too
-	environment := append(samEnvironment(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux", "GOFLAGS="+goFlags)
+	defer func() { _ = os.RemoveAll(warm) }()                                                                               // below out, which goes too
+	environment := append(samEnvironment(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux", "GOFLAGS="+goFlags, "KEPT="+out) // KEPT: see Leftovers
 	for _, argv := range [][]string{
 		{"go", "build", "-o", warm + "/", "./functions/..."},
 		{bin, "build", "--parallel", "--build-dir", filepath.Join(out, "build"), "--parameter-overrides", "Architecture=x86_64"},

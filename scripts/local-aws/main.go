@@ -121,17 +121,28 @@ The AWS shape runs here: API Gateway, Lambda, SQS, DynamoDB, S3 and SSM, all pla
   a form       %[1]s/forms/contact
   sockets      %[2]s
   sign in      user admin, password local-aws
-  API token    %[3]s
 
-Maija has just written by WhatsApp. See her case, then answer it:
+Maija has just written by WhatsApp. In another terminal, in this folder, see her case and its timeline, and answer it:
 
-  curl -s -H 'Authorization: Bearer %[3]s' '%[1]s/api/v1/cases?team=support'
-  curl -s -H 'Authorization: Bearer %[3]s' -H 'Idempotency-Key: first' -H 'Content-Type: application/json' \
-       -d '{"text": "Katson heti."}' %[1]s/api/v1/cases/CASE/replies
+  make build
+  export PATH=$PWD/bin:$PATH AIKAJANA_SERVER=%[1]s AIKAJANA_TOKEN=%[3]s
+  aikajana cases
+  aikajana timeline CASE
+  aikajana reply CASE "Katson heti."
+
+Write as somebody else, as WhatsApp delivers it, signed with the app's secret:
+
+  body='%[4]s'
+  curl %[1]s/hooks/whatsapp/main -d "$body" -H 'Content-Type: application/json' \
+    -H "X-Hub-Signature-256: sha256=$(printf %%s "$body" | openssl dgst -sha256 -hmac app-secret -r | cut -d ' ' -f 1)"
 
 The first call of each function takes a second or two. make local-aws-stop, or Ctrl-C here, leaves nothing behind.
-`, s.BaseURL, s.SocketURL, token)
+`, s.BaseURL, s.SocketURL, token, example)
 }
+
+// example is a delivery of one text, in as few words as WhatsApp's own needs.
+const example = `{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"messaging_product":"whatsapp","metadata":{"phone_number_id":"1055"},` +
+	`"contacts":[{"wa_id":"358407654321","profile":{"name":"Ville"}}],"messages":[{"from":"358407654321","id":"wamid.by-hand","timestamp":"'$(date +%s)'","type":"text","text":{"body":"Toimiiko?"}}]}}]}]}`
 
 // runs says which process runs the stack in dir.
 func runs(dir string) (int, bool) {
