@@ -241,6 +241,33 @@ func TestQueuesAreSixTimesAsPatientAsTheirFunctions(t *testing.T) {
 	}
 }
 
+// TestLoopsAreAllowedWhereWorkIsPutOffAndNowhereElse: Lambda ends a chain of 16 calls through one queue, which is right
+// everywhere but where a function sends to its own queue on purpose.
+func TestLoopsAreAllowedWhereWorkIsPutOffAndNowhereElse(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	globals(tpl, "RecursiveLoop").is("Terminate")
+	own := map[string]string{"Process": "Inbound", "Mail": "Mail", "Fetch": "Media", "Deliver": "Wake"}
+	for _, name := range functions {
+		f := function(tpl, name)
+		sendsToItself := false
+		for _, policy := range f.at("Policies").list() {
+			if policy.has("SQSSendMessagePolicy") && own[name] != "" {
+				sendsToItself = sendsToItself || fmt.Sprint(policy.at("SQSSendMessagePolicy", "QueueName").value) == fmt.Sprint(attribute(own[name]+"Queue.QueueName"))
+			}
+		}
+		switch {
+		case own[name] == "" && f.has("RecursiveLoop"):
+			t.Errorf("%s puts nothing off and may loop", name)
+		case own[name] != "" && !sendsToItself:
+			t.Errorf("%s may loop and does not send to its own queue", name)
+		case own[name] != "":
+			f.at("RecursiveLoop").is("Allow")
+			event(tpl, name, "Queue").at("Properties", "Queue").is(attribute(own[name] + "Queue.Arn"))
+		}
+	}
+}
+
 func TestTimeoutsAndMemoryAreTheDesigns(t *testing.T) {
 	t.Parallel()
 	tpl := template(t)

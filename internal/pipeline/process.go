@@ -55,12 +55,17 @@ const putOffFor = 5 * time.Minute
 // putOff sends a message anew that a passing fault (throttling, a busy table) has nearly brought to its last attempt, and says
 // that the one in hand is done with. So a storm may last for days and dead-letters nothing that nobody could process (FAULT
 // 58); what crashes, and what is damaged, still ends there. The queue's ledger counts such a message as accepted and
-// processed once more. When it cannot be sent, it fails as any other.
+// processed once more. When it cannot be sent, or was put off [putOffMost] times, it fails as any other.
 func (p *Pipeline) putOff(ctx context.Context, q queue.Sender, m *queue.Message, why error) bool {
 	if m.Attempt < queue.MaxAttempts-1 || fault.Of(why) != fault.Retry {
 		return false
 	}
-	if err := q.Send(ctx, queue.Outgoing{Body: m.Body, Group: m.Group, Delay: putOffFor}); err != nil {
+	body, times := countedOff(m.Body)
+	if times > putOffMost {
+		p.Log.WarnContext(ctx, "message put off too often", "message", m.ID, "group", m.Group, "times", times-1)
+		return false
+	}
+	if err := q.Send(ctx, queue.Outgoing{Body: body, Group: m.Group, Delay: putOffFor}); err != nil {
 		p.Log.WarnContext(ctx, "message not put off", "message", m.ID, "group", m.Group, "err", err)
 		return false
 	}
