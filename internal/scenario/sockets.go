@@ -31,7 +31,7 @@ type socket struct {
 }
 
 // hearWithin bounds the wait for what a socket is to be told. Only a story that fails waits so long.
-const hearWithin = 10 * time.Second
+const hearWithin = time.Minute
 
 // compileSocket has somebody open the staff socket and say hello, as every client does.
 func compileSocket(a *args) (action, error) {
