@@ -131,7 +131,8 @@ type window struct {
 
 // Take counts one more under a name within a span of time (an hour, say) and says whether that is still within the cap
 // (invariant I10). Never more than the cap are told yes. One whose answer from the table is lost, and after whom others have
-// counted before anybody can look, is counted twice: then fewer are. Spans are aligned to the clock, so that they need no clean-up beside the item's own expiry.
+// counted before anybody can look, is counted twice: then fewer are. Spans are aligned to the clock, so that they need no
+// clean-up beside the item's own expiry.
 func (s *Store) Take(ctx context.Context, purpose, name string, most int, spanMillis int64) (bool, error) {
 	return s.take(ctx, purpose, name, "", most, spanMillis)
 }
