@@ -21,7 +21,8 @@ import (
 	"github.com/aikajana/aikajana/internal/live"
 )
 
-// strict is a management API that knows who is connected: everybody else is gone.
+// strict is a management API that knows who is connected: everybody else is gone. moto cannot play it: its post_to_connection
+// makes a connection of any ID that it is told (5.2.5, apigatewaymanagementapi/models.py), so nothing is ever 410 there.
 type strict struct {
 	mu   sync.Mutex
 	open map[string][]string
