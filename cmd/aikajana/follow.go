@@ -142,8 +142,10 @@ func (f *follower) round(ctx context.Context, first bool, connected func()) erro
 	}()
 	over, err := f.live(ctx, events, ended, connected)
 	stop()
-	if !over {
-		<-ended // nothing may be drawn behind our back
+	if !over { // nothing may be drawn behind our back
+		if late := <-ended; err == nil {
+			err = late
+		}
 	}
 	return err
 }

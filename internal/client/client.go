@@ -62,7 +62,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("keep cookies: %w", err)
 	}
 	if name, value, ok := strings.Cut(o.Session, "="); ok {
-		jar.SetCookies(base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: base.Scheme == "https"}})
+		jar.SetCookies(base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: base.Scheme == "https"}}) //nolint:gosec // it goes back to the server that set it; no browser sees it
 	}
 	return &Client{base: base, token: o.Token, http: &http.Client{
 		Transport: o.Transport, Timeout: o.Timeout, Jar: jar,
