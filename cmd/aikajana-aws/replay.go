@@ -175,18 +175,15 @@ func (i *input) envelope(ctx context.Context, blobs blob.Store) (*channel.Envelo
 		out.Mail = &channel.Mail{Via: "ses", ProviderID: id}
 		return out, nil
 	}
-	body := e.Raw
+	var body []byte
+	var err error
 	if len(e.Raw) > 0 {
-		var err error
 		if body, err = pipeline.Decompress(e.Raw, maxRaw); err != nil {
 			return nil, fmt.Errorf("replay the input of entry %s: %w", e.Entry, err)
 		}
 		out.Body = body
-	} else {
-		var err error
-		if body, err = readBlob(ctx, blobs, e.RawBlob); err != nil {
-			return nil, fmt.Errorf("replay the input of entry %s: %w; copy the old bucket's blobs first", e.Entry, err)
-		}
+	} else if body, err = readBlob(ctx, blobs, e.RawBlob); err != nil {
+		return nil, fmt.Errorf("replay the input of entry %s: %w; copy the old bucket's blobs first", e.Entry, err)
 	}
 	out.Header = headers(e, body)
 	return out, nil
@@ -221,6 +218,8 @@ func quarantined(ctx context.Context, q *store.Quarantined, blobs blob.Store) (*
 	if err != nil {
 		return nil, fmt.Errorf("replay %s: what is kept is not a whole envelope: %w", q.ID, err)
 	}
+	// Its number is the old stack's: here, where those before it were never seen, they would be missed for ever.
+	e.Count = nil
 	return e, nil
 }
 
