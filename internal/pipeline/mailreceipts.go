@@ -32,7 +32,7 @@ func (p *Pipeline) takeReceipts(ctx context.Context, work *batchWork, m *queue.M
 			Event: receipts[i], Scope: scope(&info, account), ReceivedAt: m.SentAt, Envelope: "receipt-" + m.ID, Place: i, Rules: p.rules(&info, account),
 		}
 		in.Event.Account = account.ID
-		work.add(item{m.ID, in})
+		work.add(item{message: m.ID, in: in})
 		work.unnumbered(m.ID, store.AccountOf(account.Channel, account.ID))
 	}
 	return nil

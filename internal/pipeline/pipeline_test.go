@@ -364,6 +364,28 @@ func TestFault22_WhatCannotBeUnderstoodIsQuarantinedAloneAndReplayable(t *testin
 	}
 }
 
+func TestAnEventTooLargeForAnyItemIsQuarantinedWholeAndReplayable(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.send(d.graph.Text(maija, "eka").ID("w1"), d.graph.Text(maija, "toka").ID(strings.Repeat("w", 500<<10)))
+	d.settle()
+	if got := d.draw(maija); got != "08:00:00 in received eka\n" {
+		t.Errorf("timeline: %s", got)
+	}
+	list, _, err := d.Store.QuarantineList(t.Context(), store.Page{}, false)
+	must(t, err)
+	if len(list) != 1 || list[0].Cause != "too_large" {
+		t.Fatalf("quarantine: %+v", list)
+	}
+	must(t, d.Replay(t.Context(), list[0].ID)) // as after an upgrade that takes more; this one does not
+	d.settle()
+	list, _, err = d.Store.QuarantineList(t.Context(), store.Page{}, false)
+	must(t, err)
+	if b := d.even()[0]; len(list) != 1 || b.Stored != 1 {
+		t.Errorf("after the replay: %+v in quarantine, ledger %+v", list, b)
+	}
+}
+
 // drop removes the accepted message that holds the text from under the queue, as a defect or a stray hand would.
 func (d *desk) drop(text string) {
 	d.t.Helper()

@@ -91,6 +91,8 @@ type batchWork struct {
 type item struct {
 	message string
 	in      store.Incoming
+	// envelope is what the event came in; nil for a receipt that came without one.
+	envelope *channel.Envelope
 }
 
 func (w *batchWork) fail(message string, err error) {
@@ -172,7 +174,7 @@ func (w *batchWork) takeEnvelope(ctx context.Context, message string, e *channel
 		if err := p.slim(ctx, &in, len(e.Body)); err != nil {
 			return err
 		}
-		w.add(item{message, in})
+		w.add(item{message, in, e})
 	}
 	return nil
 }
@@ -380,9 +382,8 @@ func (w *batchWork) failOne(ctx context.Context, i *item, err error) {
 		ReceivedAt: in.ReceivedAt, Event: &in.Event, Scope: in.Scope, From: store.Subject(&in.Event),
 	}
 	qerr := w.p.keep(ctx, q, 2000+in.Place)
-	if store.IsTooMuch(qerr) { // too large even by itself: what is left is the raw input
-		q.Event, q.Raw, q.RawBlob = nil, in.Raw, in.RawBlob
-		qerr = w.p.keep(ctx, q, 2000+in.Place)
+	if store.IsTooMuch(qerr) && i.envelope != nil { // too large even by itself: kept with all that came with it
+		qerr = w.p.quarantine(ctx, i.envelope, channel.CauseTooLarge, err.Error(), 2000+in.Place, false, q.From...)
 	}
 	if qerr != nil {
 		w.fail(i.message, fault.Newf(fault.Retry, "quarantine", "%w", errors.Join(err, qerr)))

@@ -3,7 +3,8 @@
 // if the revisions still hold.
 //
 // Reading order: keys.go (how things are named), unit.go (read, decide, write), record.go (what customers send),
-// join.go (which customer, which case), answer.go and deliver.go (what agents send), read.go, merge.go, ledger.go.
+// join.go (which customer, which case), answer.go, deliver.go and own.go (what agents send), read.go, merge.go and
+// unmerge.go, ledger.go.
 package store
 
 import (
