@@ -176,7 +176,7 @@ func (w *World) queueARN(address *string) (arn, logical string) {
 
 func (w *World) queue(in any) []Permission {
 	var address *string
-	action := ""
+	var action string
 	switch in := in.(type) {
 	case *sqs.SendMessageInput:
 		address, action = in.QueueUrl, "sqs:SendMessage"

@@ -19,8 +19,9 @@ func TestMessageCountsHowOftenItWasPutOffAndSaysTheSameOtherwise(t *testing.T) {
 		"an envelope": string(envelope), "a wake-up": `{"entry":"e"}`, "a file": `{"entry":"e","part":1,"try":2}`,
 		"what SNS hands on": "{\n  \"Type\" : \"Notification\",\n  \"Message\" : \"{}\"\n}",
 	} {
-		now, times := []byte(body), 0
+		now := []byte(body)
 		for n := 1; n <= 3; n++ {
+			var times int
 			if now, times = countedOff(now); times != n {
 				t.Fatalf("%s: put off %d times, want %d", name, times, n)
 			}

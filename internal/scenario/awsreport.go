@@ -18,7 +18,7 @@ import (
 func (w *amazon) Report(ctx context.Context, m *leaving, action, status string) error {
 	at, to := w.stage.Clock.Now().String(), m.Recipients
 	recipient := []map[string]string{{"emailAddress": to[0], "action": action, "status": status, "diagnosticCode": "smtp; as the story says"}}
-	kind, field := "", ""
+	var kind, field string
 	var detail map[string]any
 	switch action {
 	case "failed":
