@@ -16,6 +16,7 @@ import (
 	yaml "github.com/oasdiff/yaml3"
 
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
@@ -37,38 +38,7 @@ func template(t *testing.T) node {
 	if err := yaml.Unmarshal(body, &doc); err != nil {
 		t.Fatal(err)
 	}
-	return node{t, "", plain(t, doc.Content[0])}
-}
-
-// plain takes anchors and tags out.
-func plain(t *testing.T, n *yaml.Node) any {
-	t.Helper()
-	var v any
-	switch n.Kind {
-	case yaml.AliasNode:
-		return plain(t, n.Alias)
-	case yaml.MappingNode:
-		m := map[string]any{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[n.Content[i].Value] = plain(t, n.Content[i+1])
-		}
-		v = m
-	case yaml.SequenceNode:
-		l := make([]any, 0, len(n.Content))
-		for _, c := range n.Content {
-			l = append(l, plain(t, c))
-		}
-		v = l
-	default:
-		v = n.Value
-	}
-	if tag, ok := strings.CutPrefix(n.Tag, "!"); ok && !strings.HasPrefix(tag, "!") && tag != "" {
-		if tag != "Ref" && tag != "Condition" {
-			tag = "Fn::" + tag
-		}
-		return map[string]any{tag: v}
-	}
-	return v
+	return node{t, "", awspolicy.Plain(doc.Content[0])}
 }
 
 // at goes down the path; what is not there ends the test.

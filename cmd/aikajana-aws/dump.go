@@ -15,6 +15,7 @@ import (
 	"github.com/aikajana/aikajana/internal/blob"
 	blobs3 "github.com/aikajana/aikajana/internal/blob/s3"
 	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
 
 // line is one item as it is dumped.
@@ -132,6 +133,16 @@ func blobsOf(ctx context.Context, c cloud, bucket string) (*blobs3.Store, error)
 		o.UsePathStyle = cfg.BaseEndpoint != nil || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
 	})
 	return blobs3.New(blobs3.Options{Client: client, Bucket: bucket}), nil
+}
+
+// dataOf opens a deployment's table and bucket.
+func dataOf(ctx context.Context, c cloud, name, bucket string) (*dynamo.Table, *blobs3.Store, error) {
+	t, err := tableOf(ctx, c, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := blobsOf(ctx, c, bucket)
+	return t, b, err
 }
 
 func dumpBlobs(ctx context.Context, b blob.Store, dir string) (int, error) {

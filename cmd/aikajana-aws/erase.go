@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
-
-	"crypto/rand"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
@@ -33,11 +32,7 @@ func (eraseAgainCmd) Help() string {
 
 // Run erases.
 func (c *eraseAgainCmd) Run(ctx context.Context, s streams, at cloud) error {
-	t, err := tableOf(ctx, at, c.Table)
-	if err != nil {
-		return err
-	}
-	blobs, err := blobsOf(ctx, at, c.Bucket)
+	t, blobs, err := dataOf(ctx, at, c.Table, c.Bucket)
 	if err != nil {
 		return err
 	}

@@ -44,11 +44,7 @@ func (replayCmd) Help() string {
 
 // Run replays.
 func (c *replayCmd) Run(ctx context.Context, s streams, at cloud) error {
-	t, err := tableOf(ctx, at, c.Table)
-	if err != nil {
-		return err
-	}
-	blobs, err := blobsOf(ctx, at, c.Bucket)
+	t, blobs, err := dataOf(ctx, at, c.Table, c.Bucket)
 	if err != nil {
 		return err
 	}

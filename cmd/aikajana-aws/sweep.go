@@ -21,11 +21,7 @@ func (sweepCmd) Help() string {
 
 // Run sweeps.
 func (c *sweepCmd) Run(ctx context.Context, s streams, at cloud) error {
-	t, err := tableOf(ctx, at, c.Table)
-	if err != nil {
-		return err
-	}
-	blobs, err := blobsOf(ctx, at, c.Bucket)
+	t, blobs, err := dataOf(ctx, at, c.Table, c.Bucket)
 	if err != nil {
 		return err
 	}

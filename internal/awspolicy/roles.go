@@ -21,7 +21,7 @@ func Roles(template, samTemplates []byte) (map[string][]Permission, error) {
 	if err := yaml.Unmarshal(template, &root); err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
-	doc, ok := plain(root.Content[0]).(map[string]any)
+	doc, ok := Plain(root.Content[0]).(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("read the template: it is no map")
 	}
@@ -75,22 +75,22 @@ func Roles(template, samTemplates []byte) (map[string][]Permission, error) {
 	return roles, nil
 }
 
-// plain takes anchors and tags out: !Ref X becomes {"Ref": "X"}, !Sub "…" becomes {"Fn::Sub": "…"}.
-func plain(n *yaml.Node) any {
+// Plain takes anchors and tags out of a template: !Ref X becomes {"Ref": "X"}, !Sub "…" becomes {"Fn::Sub": "…"}.
+func Plain(n *yaml.Node) any {
 	var v any
 	switch n.Kind {
 	case yaml.AliasNode:
-		return plain(n.Alias)
+		return Plain(n.Alias)
 	case yaml.MappingNode:
 		m := map[string]any{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[n.Content[i].Value] = plain(n.Content[i+1])
+			m[n.Content[i].Value] = Plain(n.Content[i+1])
 		}
 		v = m
 	case yaml.SequenceNode:
 		l := make([]any, 0, len(n.Content))
 		for _, c := range n.Content {
-			l = append(l, plain(c))
+			l = append(l, Plain(c))
 		}
 		v = l
 	default:

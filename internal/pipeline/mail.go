@@ -92,9 +92,8 @@ func (p *Pipeline) Mail(ctx context.Context, batch []queue.Message) (failed []st
 
 // mailAccounts are the accounts that a message in the Mails queue is for.
 func (p *Pipeline) mailAccounts(ctx context.Context, body []byte) ([]store.AccountKey, error) {
-	var all []store.AccountKey
 	if e, err := decode(body); err == nil {
-		return append(all, store.AccountOf(e.Channel, e.Account)), nil
+		return []store.AccountKey{store.AccountOf(e.Channel, e.Account)}, nil
 	}
 	if p.Notice == nil {
 		return nil, nil
@@ -103,29 +102,28 @@ func (p *Pipeline) mailAccounts(ctx context.Context, body []byte) ([]store.Accou
 	if err != nil || notice == nil {
 		return nil, nil //nolint:nilerr // no mail: nobody's
 	}
+	var all []store.AccountKey
+	add := func(account *channel.Account) {
+		if account == nil {
+			return
+		}
+		if k := store.AccountOf(account.Channel, account.ID); !slices.Contains(all, k) {
+			all = append(all, k)
+		}
+	}
 	for i := range notice.Receipts {
 		account, err := p.sentBy(ctx, &notice.Receipts[i])
 		if err != nil {
 			return nil, err
 		}
-		if account == nil {
-			continue
-		}
-		if k := store.AccountOf(account.Channel, account.ID); !slices.Contains(all, k) {
-			all = append(all, k)
-		}
+		add(account)
 	}
 	for _, recipient := range notice.Mail.Recipients {
 		account, err := p.MailAccount(ctx, recipient)
 		if err != nil {
 			return nil, err
 		}
-		if account == nil {
-			continue
-		}
-		if k := store.AccountOf(account.Channel, account.ID); !slices.Contains(all, k) {
-			all = append(all, k)
-		}
+		add(account)
 	}
 	return all, nil
 }
