@@ -57,6 +57,12 @@ func (c *restoreCmd) Run(ctx context.Context, s streams) error {
 	if len(report.Problems) > 0 {
 		return &exit{exitFailed, errors.New("restored, but the store breaks an invariant; use an older backup if there is one, and report what is printed above")}
 	}
+	if report.Held > 0 {
+		if _, err := fmt.Fprintf(s.out, "%d answers were on their way when the backup was made and may have gone out since: they are uncertain now. "+
+			"Their agents are told, and decide whether each was sent.\n", report.Held); err != nil {
+			return err
+		}
+	}
 	_, err = fmt.Fprintf(s.out, "restored: aikajana serve --data %s\n", terminal.Line(c.Data))
 	return err
 }

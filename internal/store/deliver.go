@@ -2,10 +2,13 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/timeline"
 )
 
@@ -174,6 +177,33 @@ func (s *Store) Fail(ctx context.Context, entry string, why msg.ReceiptCode) (*t
 func (s *Store) Unsure(ctx context.Context, entry, cause string) (*timeline.Entry, error) {
 	return s.outcome(ctx, entry, func(u *unit, e *entryRecord) error {
 		if e.State != msg.Sending {
+			return nil
+		}
+		return u.uncertain(e, cause)
+	})
+}
+
+// OnItsWay is the ID of the answer that an item of the table holds, if it is one that is still to be sent or being sent;
+// otherwise it is empty.
+func OnItsWay(item *table.Item) (string, error) {
+	if !strings.HasPrefix(item.PK, "C#") || !strings.HasPrefix(item.SK, "E#") {
+		return "", nil
+	}
+	var e entryRecord
+	if err := json.Unmarshal(item.Body, &e); err != nil {
+		return "", damaged(item.Key, err)
+	}
+	if e.Delivery == nil || e.State != msg.Pending && e.State != msg.Sending {
+		return "", nil
+	}
+	return e.Entry.Entry, nil
+}
+
+// Hold takes an answer that is on its way out of everybody's hands: it becomes uncertain, and an agent decides. It is for a
+// table that was brought back from a copy, since nobody knows there what went out after the copy was made.
+func (s *Store) Hold(ctx context.Context, entry, cause string) (*timeline.Entry, error) {
+	return s.outcome(ctx, entry, func(u *unit, e *entryRecord) error {
+		if e.State != msg.Pending && e.State != msg.Sending {
 			return nil
 		}
 		return u.uncertain(e, cause)

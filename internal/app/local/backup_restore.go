@@ -3,23 +3,37 @@ package local
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/blob/dir"
 	"github.com/aikajana/aikajana/internal/check"
+	"github.com/aikajana/aikajana/internal/engine"
+	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/pipeline"
+	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table/pebble"
 )
+
+// Restored is what a restore came to.
+type Restored struct {
+	*check.Report
+	// Held is how many answers were on their way in the backup.
+	Held int
+}
 
 // Restore makes a data folder of a backup, and verifies it. The ledger of erasures of the folder that it replaces, if there
 // still is one, is taken along: who was erased after the backup is erased again before the restored store serves (I8).
-// The backup is not touched.
-func Restore(ctx context.Context, from, to, replaced string) (*check.Report, error) {
+// Answers that were on their way when the backup was made may have gone out since: they are uncertain in the new folder, and
+// an agent decides about each. The backup is not touched.
+func Restore(ctx context.Context, from, to, replaced string) (*Restored, error) {
 	for _, name := range []string{storeFolder, "key"} {
 		if _, err := os.Stat(filepath.Join(from, name)); err != nil {
 			return nil, fmt.Errorf("%s is not a backup: it has no %q", from, name)
@@ -41,6 +55,10 @@ func Restore(ctx context.Context, from, to, replaced string) (*check.Report, err
 			return nil, fmt.Errorf("take the ledger of erasures of %s along: %w", replaced, err)
 		}
 	}
+	held, err := holdAnswers(ctx, partial)
+	if err != nil {
+		return nil, err
+	}
 	report, err := Check(ctx, partial)
 	if err != nil {
 		return nil, err
@@ -49,7 +67,7 @@ func Restore(ctx context.Context, from, to, replaced string) (*check.Report, err
 	if err := os.Rename(partial, to); err != nil {
 		return nil, fmt.Errorf("restore to %s: %w", to, err)
 	}
-	return report, syncDir(filepath.Dir(filepath.Clean(to)))
+	return &Restored{report, held}, syncDir(filepath.Dir(filepath.Clean(to)))
 }
 
 // fetch copies what belongs to a data folder.
@@ -70,6 +88,27 @@ func fetch(ctx context.Context, from, to string) error {
 		}
 	}
 	return nil
+}
+
+func holdAnswers(ctx context.Context, data string) (held int, err error) {
+	key, err := deploymentKey(data)
+	if err != nil {
+		return 0, err
+	}
+	now := func() msg.Time { return msg.TimeOf(time.Now()) }
+	err = withStore(data, func(db *engine.DB) error {
+		t, err := pebble.New(db, now)
+		if err != nil {
+			return err
+		}
+		desk, err := store.New(store.Options{Table: t, Key: key, Now: now, NewID: func() string { return strings.ToLower(rand.Text()) }})
+		if err != nil {
+			return err
+		}
+		held, err = pipeline.HoldAnswers(ctx, t, desk)
+		return err
+	})
+	return held, err
 }
 
 // copyErasures takes every line of the ledger along.

@@ -23,6 +23,7 @@ import (
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/client"
+	"github.com/aikajana/aikajana/internal/msg"
 )
 
 const deskToken = "a-token-for-tests-0123456789"
@@ -534,4 +535,56 @@ func TestABackupCutShortIsSweptAtTheNextStart(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
+}
+
+func TestAnAnswerOnItsWayAtTheBackupIsNotSentAgainAfterARestore(t *testing.T) {
+	t.Parallel()
+	w, root := newWorld(t), t.TempDir()
+	d := w.open(t, filepath.Join(root, "desk"))
+	maija := fake.Person{Phone: "358401234567", Name: "Maija"}
+	d.post(d.graph.Text(maija, "Missä pakettini on?"))
+	d.drained()
+	open, err := d.client.Cases(t.Context(), client.CaseQuery{})
+	if err != nil || len(open.Value.Items) != 1 {
+		t.Fatalf("cases: %+v, %v", open, err)
+	}
+	d.graph.Next(fake.Refuse(http.StatusTooManyRequests, 130429)) // so that it is still on its way when the backup is made
+	answer, err := d.client.Reply(t.Context(), open.Value.Items[0].Case, "", client.Reply{Text: "Huomenna perillä."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(root, "copy")
+	if _, err := Backup(t.Context(), d.data, copied); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it has gone out", func() bool { return len(d.graph.Sent()) == 1 })
+	d.end()
+
+	restored := filepath.Join(root, "restored")
+	found, err := Restore(t.Context(), copied, restored, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Held != 1 {
+		t.Fatalf("%d answers were on their way, want 1", found.Held)
+	}
+	d = w.open(t, restored)
+	page, err := d.client.Timeline(t.Context(), answer.Value.Customer, "", "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := page.Value.Items[len(page.Value.Items)-1]
+	if last.Entry != answer.Value.Entry || last.State != msg.Uncertain {
+		t.Errorf("the answer is %s after the restore, want %s", last.State, msg.Uncertain)
+	}
+	d.post(d.graph.Status(d.graph.Sent()[0], "delivered")) // its receipt knows it by our tag
+	until(t, "the receipt settles it", func() bool {
+		page, err := d.client.Timeline(t.Context(), answer.Value.Customer, "", "", 10)
+		return err == nil && page.Value.Items[len(page.Value.Items)-1].State == msg.Delivered
+	})
+	d.end()
+	if n := len(d.graph.Sent()); n != 1 {
+		t.Errorf("the customer got %d answers, want 1", n)
+	}
+	checked(t, restored)
 }
