@@ -15,6 +15,7 @@ import (
 	"github.com/aikajana/aikajana/internal/secret"
 	secretssm "github.com/aikajana/aikajana/internal/secret/ssm"
 	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
 )
 
 type eraseAgainCmd struct {
@@ -36,11 +37,7 @@ func (c *eraseAgainCmd) Run(ctx context.Context, s streams, at cloud) error {
 	if err != nil {
 		return err
 	}
-	key, err := deploymentKey(ctx, at, c.SecretPath)
-	if err != nil {
-		return err
-	}
-	desk, err := store.New(store.Options{Table: t, Key: key, Now: now, NewID: func() string { return strings.ToLower(rand.Text()) }})
+	desk, err := deskOf(ctx, at, t, c.SecretPath)
 	if err != nil {
 		return err
 	}
@@ -50,6 +47,15 @@ func (c *eraseAgainCmd) Run(ctx context.Context, s streams, at cloud) error {
 	}
 	_, err = fmt.Fprintf(s.err, "%d erasures in the ledger; %d files of theirs were there and are gone\n", erasures, files)
 	return err
+}
+
+// deskOf is a store over a table, with the deployment's key.
+func deskOf(ctx context.Context, at cloud, t table.Table, secretPath string) (*store.Store, error) {
+	key, err := deploymentKey(ctx, at, secretPath)
+	if err != nil {
+		return nil, err
+	}
+	return store.New(store.Options{Table: t, Key: key, Now: now, NewID: func() string { return strings.ToLower(rand.Text()) }})
 }
 
 func deploymentKey(ctx context.Context, at cloud, path string) ([]byte, error) {

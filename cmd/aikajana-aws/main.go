@@ -27,14 +27,15 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Check      checkCmd      `cmd:"" help:"Verify every invariant over the table. Reads all of it."`
-	Dump       dumpCmd       `cmd:"" help:"Write every item as a line of JSON, and every blob as a file."`
-	Load       loadCmd       `cmd:"" help:"Write dumped items and blobs into a new table and bucket."`
-	EraseAgain eraseAgainCmd `cmd:"" help:"Erase again, in a restored table, whoever was erased after it was dumped."`
-	Replay     replayCmd     `cmd:"" help:"Send raw input that came after a dump to a restored stack."`
-	Sweep      sweepCmd      `cmd:"" help:"Delete files and long texts that nothing names any more. Reads the whole table."`
-	Key        keyCmd        `cmd:"" help:"Make, save or bring back the deployment key."`
-	Setup      setupCmd      `cmd:"" help:"Make the one-time link on which the first administrator chooses a password."`
+	Check       checkCmd       `cmd:"" help:"Verify every invariant over the table. Reads all of it."`
+	Dump        dumpCmd        `cmd:"" help:"Write every item as a line of JSON, and every blob as a file."`
+	Load        loadCmd        `cmd:"" help:"Write dumped items and blobs into a new table and bucket."`
+	EraseAgain  eraseAgainCmd  `cmd:"" help:"Erase again, in a restored table, whoever was erased after it was dumped."`
+	HoldAnswers holdAnswersCmd `cmd:"" help:"Send nothing from a restored table that may have gone out since it was dumped."`
+	Replay      replayCmd      `cmd:"" help:"Send raw input that came after a dump to a restored stack."`
+	Sweep       sweepCmd       `cmd:"" help:"Delete files and long texts that nothing names any more. Reads the whole table."`
+	Key         keyCmd         `cmd:"" help:"Make, save or bring back the deployment key."`
+	Setup       setupCmd       `cmd:"" help:"Make the one-time link on which the first administrator chooses a password."`
 }
 
 // streams are where a command reads and writes.

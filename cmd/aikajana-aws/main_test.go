@@ -29,6 +29,7 @@ func TestMistypedCommandLineIsExplained(t *testing.T) {
 		{[]string{"dump"}, exitUsage, "--table, or --bucket"},
 		{[]string{"dump", "--items", "f", "--bucket", "b", "--blobs", "d"}, exitUsage, "--items goes with --table"},
 		{[]string{"erase-again", "--table", "t", "--bucket", "b"}, exitUsage, "--secret-path"},
+		{[]string{"hold-answers", "--table", "t"}, exitUsage, "--secret-path"},
 		{[]string{"replay", "--table", "t", "--bucket", "b", "--inbound", "u", "--mail", "v", "--since", "yesterday"}, exitUsage, "--since"},
 		{[]string{"check", "--table", "t"}, exitFailed, "AWS_REGION"},
 	} {

@@ -320,6 +320,9 @@ func TestARestoredStackHasEveryTimelineAndNobodyWhoWasErased(t *testing.T) { //n
 	if said := at.next("erase-again"); !strings.HasPrefix(said, "1 erasures in the ledger; ") {
 		t.Errorf("it says %q", said)
 	}
+	if said := at.next("hold-answers"); !strings.HasPrefix(said, "0 answers were on their way") {
+		t.Errorf("hold-answers said %q", said)
+	}
 	if _, err := second.App().Store.CustomerAt(t.Context(), phone(ville)); err == nil {
 		t.Error("whom the first stack erased is there again")
 	}
