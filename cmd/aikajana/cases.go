@@ -140,7 +140,7 @@ func (c *replyCmd) Run(ctx context.Context, r *remote) error {
 	if a.Value.Delivery != nil {
 		to = " to " + a.Value.Delivery.To.Value
 	}
-	return r.say("%s goes out on %s%s; see how far it is with: aikajana timeline %s", a.Value.State, a.Value.Channel, to, c.Case)
+	return r.say("%s: it goes out on %s%s; see how far it is with: aikajana timeline %s", a.Value.State, a.Value.Channel, to, c.Case)
 }
 
 type noteCmd struct {
