@@ -12,7 +12,6 @@ import (
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
-	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/timeline"
@@ -108,23 +107,6 @@ func (p *Pipeline) readBlob(ctx context.Context, key string) ([]byte, error) {
 	}
 	defer func() { _ = r.Close() }() // only read from
 	return io.ReadAll(r)
-}
-
-// Redrive moves everything in the dead-letter queues back and says how many messages it were (-1: the queue does not say).
-func (p *Pipeline) Redrive(ctx context.Context) (int, error) {
-	total := 0
-	for _, q := range []queue.Queue{p.Inbound, p.Mails, p.Media, p.Wake} {
-		n, err := q.Redrive(ctx)
-		if err != nil {
-			return total, fmt.Errorf("redrive: %w", err)
-		}
-		if n < 0 || total < 0 {
-			total = -1
-			continue
-		}
-		total += n
-	}
-	return total, nil
 }
 
 // Erase removes a person. A line goes into the ledger of erasures first, by which a restored table is erased again before it

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
 	"github.com/aikajana/aikajana/internal/client"
@@ -34,8 +36,10 @@ type desk struct {
 	data   string
 	graph  *fake.Provider
 	client *client.Client
-	server *Server
-	end    func()
+	// outside asks for what the client does not know, under the same limit.
+	outside http.Client
+	server  *Server
+	end     func()
 }
 
 // world is what outlives the desk: the provider and the configuration.
@@ -88,11 +92,22 @@ func (w *world) open(t *testing.T, data string, change ...func(*Options)) *desk 
 	}
 	t.Cleanup(d.end)
 	w.graph.SetWebhook("http://" + server.HTTPAddr() + "/hooks/whatsapp/main")
-	if d.client, err = client.New(client.Options{Server: "http://" + server.HTTPAddr(), Token: deskToken}); err != nil {
+	d.outside = http.Client{Transport: &paced{rate.NewLimiter(150, 100)}}
+	if d.client, err = client.New(client.Options{Server: "http://" + server.HTTPAddr(), Token: deskToken, Transport: d.outside.Transport}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the desk is open", func() bool { _, err := d.client.Health(t.Context()); return err == nil })
 	return d
+}
+
+// paced stays below what the API grants one token, however fast the machine is.
+type paced struct{ limit *rate.Limiter }
+
+func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := p.limit.Wait(r.Context()); err != nil {
+		return nil, err
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 type logTo struct{ t *testing.T }
@@ -280,7 +295,7 @@ func (d *desk) status(path string) int {
 		d.t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+deskToken)
-	response, err := http.DefaultClient.Do(r)
+	response, err := d.outside.Do(r)
 	if err != nil {
 		d.t.Fatal(err)
 	}
