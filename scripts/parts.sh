@@ -14,6 +14,12 @@ cache=${AIKAJANA_CACHE:-$HOME/.cache/aikajana}
 # shellcheck source=../internal/standin/parts/pins.env
 . "$here/pins.env"
 
+# have PROGRAM... says that each of them is there; "command -v" with several is content with one.
+have() {
+  local program
+  for program in "$@"; do command -v "$program" >/dev/null || return 1; done
+}
+
 say() { printf 'parts: %s\n' "$*" >&2; }
 give_up() { printf '%s\n' "parts: $*" | fold -s -w 100 >&2; exit 1; }
 
@@ -45,7 +51,7 @@ ensure() {
   installed "$dir" "$want" && return 0
   mkdir -p "$cache"
   exec 9>"$cache/.$folder.lock"
-  if command -v flock >/dev/null && ! flock -n 9; then
+  if have flock && ! flock -n 9; then
     say "$folder: waiting for another installation of it"
     flock 9
   fi
@@ -115,14 +121,14 @@ install_venv() {
 # ensure_docker sees to a container engine for sam local: a running one, or the programs of one, which internal/localaws
 # starts for itself and takes down again.
 ensure_docker() {
-  if command -v docker busybox >/dev/null && docker version >/dev/null 2>&1; then return 0; fi
-  if command -v docker dockerd containerd busybox ip >/dev/null && [ "$(id -u)" = 0 ]; then return 0; fi
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  if have docker busybox && docker version >/dev/null 2>&1; then return 0; fi
+  if have docker dockerd containerd busybox ip && [ "$(id -u)" = 0 ]; then return 0; fi
+  if [ "$(id -u)" != 0 ] || ! have apt-get; then
     give_up "sam local runs functions in containers, and no engine answers here. Start Docker (as a user who may use it: group docker), with busybox (statically linked) beside it; or run this as root on Debian or Ubuntu, which installs docker.io, busybox-static and iproute2 and starts nothing. Without it everything but the tests of internal/localaws works: make run, go test ./..."
   fi
   mkdir -p "$cache"
   exec 9>"$cache/.docker.lock"
-  if command -v flock >/dev/null; then flock 9; fi
+  if have flock; then flock 9; fi
   say "container engine: installing docker.io, busybox-static, iproute2 by apt-get; no service is started"
   # policy-rc.d would be a lasting change; an engine that apt-get starts anyway is used as it is.
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends docker.io busybox-static iproute2 iptables; } \
@@ -134,12 +140,12 @@ ensure_docker() {
 }
 
 need_java() {
-  command -v java >/dev/null && command -v javac >/dev/null && command -v mvn >/dev/null && return 0
+  have java javac mvn && return 0
   give_up "DynamoDB Local and ElasticMQ need java, javac (17 or later) and mvn, and one of them is missing here. On Debian or Ubuntu: sudo apt-get install openjdk-17-jdk-headless maven. Then run this again. Without them everything but the tests against stand-ins works: make run, go test ./..."
 }
 
 need_python() {
-  command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
+  have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
   give_up "moto, SAM CLI and schemathesis need python3 (3.11 or later) with venv and pip, and that is missing here. On Debian or Ubuntu: sudo apt-get install python3 python3-venv. Then run this again. Without it everything but the tests against stand-ins works: make run, go test ./..."
 }
 
