@@ -3,6 +3,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -46,11 +47,21 @@ import (
 // Parts are the endpoints of the stand-ins.
 type Parts struct {
 	DynamoDB, SQS, Moto string
-	// Written, when set, is told of each item that was put, as DynamoDB has it; transaction says that it cost double. It is
-	// called by whoever writes, several at once.
-	Written func(item map[string]types.AttributeValue, transaction bool)
+	// Written, when set, is told of each item that was put, or deleted: then only its key is there. It is called by whoever
+	// writes, several at once.
+	Written func(w Written)
+	// Visibility, when set, is how long a message that was received stays hidden, by SQS's clock: queues are then SQS's alone.
+	// Otherwise delays and visibility go by the script's clock.
+	Visibility time.Duration
 	// Calls, when set, remembers what each function called.
 	Calls *awspolicy.Recorder
+}
+
+// Written is one write that landed, as DynamoDB has it.
+type Written struct {
+	Item map[string]types.AttributeValue
+	// Deleted says that the item is gone, Transaction that it cost double.
+	Deleted, Transaction bool
 }
 
 // config is that of a client of the endpoint.
@@ -64,7 +75,7 @@ func (parts Parts) config(endpoint string, w *awspolicy.World) aws.Config {
 // NewAWS builds the AWS shape over stand-ins: the system of package app/aws, worked through its Lambda handlers with events
 // in the JSON that AWS sends.
 func (parts Parts) NewAWS(ctx context.Context, s *Stage) (World, error) {
-	w := &amazon{stage: s, parts: parts, name: "scenario-" + strings.ToLower(rand.Text()[:12]), queues: map[string]*heldQueue{}}
+	w := &amazon{stage: s, parts: parts, name: "scenario-" + strings.ToLower(rand.Text()[:12]), queues: map[string]queue.Queue{}, held: map[string]*heldQueue{}}
 	if err := w.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("build the AWS world: %w", err), w.Close())
 	}
@@ -84,8 +95,10 @@ type amazon struct {
 	functions map[string]*awsapp.System
 	staff     *staff.Staff
 	door      http.Handler
-	queues    map[string]*heldQueue
-	stream    *streamReader
+	queues    map[string]queue.Queue
+	// held are the queues whose time is the script's.
+	held   map[string]*heldQueue
+	stream *streamReader
 	// sockets is where the WebSocket API is; closing closes it.
 	sockets string
 	closing func() error
@@ -137,7 +150,11 @@ func (w *amazon) open(ctx context.Context) error {
 		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Pause: atOnce, Inspect: app.InspectFile,
 		Queues: func(name string, q queue.Queue) queue.Queue {
 			if w.queues[name] == nil { // one for all: it holds back what is delayed
-				w.queues[name] = newHeldQueue(q, w.stage.Clock)
+				w.queues[name] = q
+				if w.parts.Visibility == 0 {
+					w.held[name] = newHeldQueue(q, w.stage.Clock)
+					w.queues[name] = w.held[name]
+				}
 			}
 			return troubledQueue{w.queues[name], name, w.stage.Faults}
 		},
@@ -196,7 +213,7 @@ func (w *amazon) people() error {
 	return nil
 }
 
-// visibility is SQS's own, so long that only the script's clock counts.
+// visibility is SQS's own where the script's clock counts: so long that it never ends.
 const visibility = 6 * time.Hour
 
 func (w *amazon) makeQueue(ctx context.Context, name string) (url, dead string, err error) {
@@ -212,7 +229,7 @@ func (w *amazon) makeQueue(ctx context.Context, name string) (url, dead string, 
 		return "", "", err
 	}
 	made, err = w.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(w.name + "-" + name), Attributes: map[string]string{
-		string(sqstypes.QueueAttributeNameVisibilityTimeout): fmt.Sprint(int(visibility.Seconds())),
+		string(sqstypes.QueueAttributeNameVisibilityTimeout): fmt.Sprint(int(cmp.Or(w.parts.Visibility, visibility).Seconds())),
 		string(sqstypes.QueueAttributeNameRedrivePolicy): fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`,
 			about.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], queue.MaxAttempts),
 	}})
@@ -332,8 +349,10 @@ func (w *amazon) Moved(ctx context.Context) error {
 		}
 	}
 	for _, name := range queueNames {
-		if err := w.queues[name].moved(ctx); err != nil {
-			return err
+		if q := w.held[name]; q != nil {
+			if err := q.moved(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -378,8 +397,14 @@ func (w *amazon) Close() error {
 type mortal struct {
 	dynamo.API
 	faults *Faults
-	// written is told of every item that was put.
-	written func(map[string]types.AttributeValue, bool)
+	// written is told of every item that was written; nil when nobody wants to know.
+	written func(Written)
+}
+
+func (m mortal) tell(err error, w Written) {
+	if err == nil && m.written != nil {
+		m.written(w)
+	}
 }
 
 type troubleKey struct{}
@@ -399,15 +424,29 @@ func (m mortal) write(ctx context.Context, do func(context.Context) error) error
 // PutItem implements dynamo.API.
 func (m mortal) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.PutItemOutput, err error) {
 	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.PutItem(ctx, in, o...); return err })
-	if err == nil && m.written != nil {
-		m.written(in.Item, false)
-	}
+	m.tell(err, Written{Item: in.Item})
 	return out, err
 }
 
 // DeleteItem implements dynamo.API.
 func (m mortal) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.DeleteItemOutput, err error) {
 	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.DeleteItem(ctx, in, o...); return err })
+	m.tell(err, Written{Item: in.Key, Deleted: true})
+	return out, err
+}
+
+// BatchWriteItem implements dynamo.API.
+func (m mortal) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.BatchWriteItemOutput, err error) {
+	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.BatchWriteItem(ctx, in, o...); return err })
+	for _, requests := range in.RequestItems {
+		for i := range requests {
+			if put := requests[i].PutRequest; put != nil {
+				m.tell(err, Written{Item: put.Item})
+			} else if gone := requests[i].DeleteRequest; gone != nil {
+				m.tell(err, Written{Item: gone.Key, Deleted: true})
+			}
+		}
+	}
 	return out, err
 }
 
@@ -423,8 +462,10 @@ func (m mortal) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*d
 func (m mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {
 	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.TransactWriteItems(ctx, in, o...); return err })
 	for i := range in.TransactItems {
-		if put := in.TransactItems[i].Put; err == nil && put != nil && m.written != nil {
-			m.written(put.Item, true)
+		if put := in.TransactItems[i].Put; put != nil {
+			m.tell(err, Written{Item: put.Item, Transaction: true})
+		} else if gone := in.TransactItems[i].Delete; gone != nil {
+			m.tell(err, Written{Item: gone.Key, Deleted: true, Transaction: true})
 		}
 	}
 	return out, err

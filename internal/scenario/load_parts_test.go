@@ -4,6 +4,7 @@ package scenario_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"github.com/aikajana/aikajana/internal/scenario"
 	"github.com/aikajana/aikajana/internal/standin"
 	"github.com/aikajana/aikajana/internal/table"
+	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
 
 // loadWorkers is how many work at once.
@@ -80,10 +82,10 @@ func TestThousandsOfMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) { 
 	messages := loadOf(t)
 	manyConnections(t)
 	on := partsOfItsOwn(t)
-	shares := &shares{total: map[string]float64{}, by: map[string]map[string]float64{}, last: map[string]string{}}
-	on.Written = shares.written
+	shares, said := newShares(), &warnings{by: map[string]int{}}
+	on.Written, on.Visibility = shares.written, visibility
 	stage := scenario.Stage{
-		Dir: t.TempDir(), Key: bytes.Repeat([]byte("k"), 32), Rand: rand.NewChaCha8([32]byte{1}), Log: slog.New(slog.DiscardHandler),
+		Dir: t.TempDir(), Key: bytes.Repeat([]byte("k"), 32), Rand: rand.NewChaCha8([32]byte{1}), Log: slog.New(said),
 		Clock: scenario.NewClock(scenario.Start), SES: "http://127.0.0.1:1",
 	}
 	stage.Faults = scenario.NewFaults(stage.Clock)
@@ -95,15 +97,16 @@ func TestThousandsOfMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) { 
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
+		said.report(t)
 	})
 	if err := scenario.Connect(t.Context(), w, "http://127.0.0.1:1"); err != nil {
 		t.Fatal(err)
 	}
 	begun := time.Now()
 	accepted := deliver(t, w, stage.Clock, messages)
-	taken := time.Since(begun)
-	t.Logf("%d messages in %d deliveries accepted in %s", messages, accepted, taken.Round(time.Millisecond))
-	worked := work(t, w, accepted)
+	t.Logf("%d messages in %d deliveries accepted in %s", messages, accepted, time.Since(begun).Round(time.Millisecond))
+	work := &load{t: t, w: w, accepted: accepted, done: map[string]bool{}, begun: begun}
+	work.run()
 	all := time.Since(begun)
 
 	whole := &counted{from: w.App().Store.Table().(table.Scanner), ids: map[string]int{}}
@@ -124,18 +127,36 @@ func TestThousandsOfMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) { 
 			t.Errorf("message %s is there %d times", id, n)
 		}
 	}
+	ledgerIsExact(t, w, messages, accepted)
+	t.Logf("all worked on in %s (%d batches, %d deliveries that came again); every message is in a timeline once", all.Round(time.Millisecond), work.batches, work.again)
+	shares.report(t, messages)
+}
+
+// ledgerIsExact holds both ledgers of the account to what was delivered.
+func ledgerIsExact(t *testing.T, w scenario.World, messages, accepted int) {
+	t.Helper()
 	ledger, err := w.App().Store.Ledger(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range ledger {
-		if l.Stored != int64(messages) || l.Duplicate != int64(accepted-messages) || l.Quarantined+l.Pending != 0 {
-			t.Errorf("ledger %+v of %d accepted", l, accepted)
-		}
-		t.Logf("ledger of %s/%s: %d stored, %d duplicates, %d quarantined, %d pending", l.Channel, l.Account, l.Stored, l.Duplicate, l.Quarantined, l.Pending)
+	envelopes, err := w.App().Store.Envelopes(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("all worked on in %s (%d batches); every message is in a timeline once", all.Round(time.Millisecond), worked)
-	shares.report(t, messages)
+	if len(ledger) != 1 || len(envelopes) != 1 {
+		t.Fatalf("ledgers of %d and %d accounts, want one", len(ledger), len(envelopes))
+	}
+	l := ledger[0]
+	if l.Stored != int64(messages) || l.Duplicate != int64(accepted-messages) || l.Quarantined+l.Pending != 0 {
+		t.Errorf("ledger %+v of %d accepted", l, accepted)
+	}
+	for account, e := range envelopes {
+		in, worked := e.Counted()
+		if in != int64(accepted) || worked != int64(accepted) {
+			t.Errorf("envelopes of %s: %d accepted and %d processed, want %d", account, in, worked, accepted)
+		}
+		t.Logf("ledger of %s: %d stored, %d duplicates, %d quarantined, %d pending; envelopes %d accepted, %d processed", account, l.Stored, l.Duplicate, l.Quarantined, l.Pending, in, worked)
+	}
 }
 
 // deliver posts everything through the webhook function, ten at a time, and says how many deliveries there were.
@@ -179,81 +200,174 @@ func deliver(t *testing.T, w scenario.World, clock *scenario.Clock, messages int
 	return int(accepted.Load())
 }
 
-// work has ten workers empty the queue while one follows the changes, and says how many batches there were.
-func work(t *testing.T, w scenario.World, accepted int) int {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(accepted)*50*time.Millisecond) // a tenth of the usual pace
-	defer stop()
-	var left, batches atomic.Int64
-	left.Store(int64(accepted))
+// visibility is the inbound queue's in template.yaml.
+const visibility = 180 * time.Second
+
+// load is the work on a queue that is full.
+type load struct {
+	t        *testing.T
+	w        scenario.World
+	accepted int
+	begun    time.Time
+
+	mu sync.Mutex
+	// done are the messages that were acknowledged; again counts deliveries of such, and of those that failed before.
+	done           map[string]bool
+	batches, again int
+	moved          time.Time
+}
+
+// stuck is how long nothing may move: longer than a message that was received by nobody stays hidden.
+const stuck = 2*visibility + time.Minute
+
+// run has ten workers empty the queue while one follows the changes. The queue says when it is empty: counting what was
+// acknowledged would wait for ever for one that became a dead letter, or whose delivery got lost on its way.
+func (l *load) run() {
+	ctx, stop := context.WithCancelCause(l.t.Context())
+	defer stop(nil)
+	l.moved = time.Now()
 	var wait sync.WaitGroup
 	for range loadWorkers {
 		wait.Go(func() {
-			for left.Load() > 0 && ctx.Err() == nil {
-				batch, err := w.Queue("inbound").Receive(ctx, 10, time.Second)
-				if err != nil {
-					t.Error(err)
+			for ctx.Err() == nil {
+				batch, err := l.w.Queue("inbound").Receive(ctx, 10, time.Second)
+				switch {
+				case err != nil:
+					l.t.Logf("received nothing: %v", err) // what was on its way comes again
+				case len(batch) > 0:
+					l.handle(ctx, batch)
+				case l.empty(ctx):
 					return
+				case l.still() > stuck:
+					stop(fmt.Errorf("nothing has moved for %s", l.still()))
 				}
-				if len(batch) == 0 {
-					continue
-				}
-				if n := batches.Add(1); n%1000 == 0 {
-					t.Logf("%d batches, %d messages to go", n, left.Load())
-				}
-				left.Add(-int64(handle(ctx, t, w, batch)))
 			}
 		})
 	}
-	follow := func() {
-		for ctx.Err() == nil {
-			n, err := w.React(ctx)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if n == 0 {
-				return
-			}
-		}
-	}
-	following := make(chan struct{})
+	working, emptied := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(following)
-		for left.Load() > 0 && ctx.Err() == nil {
-			follow()
+		defer close(emptied)
+		for open := true; open; {
+			select {
+			case <-working:
+				open = false // once more, for what was written last
+			default:
+			}
+			l.follow(ctx)
 		}
 	}()
 	wait.Wait()
-	<-following
-	follow()
-	if left.Load() != 0 {
-		t.Fatalf("%d messages were never worked on", left.Load())
+	close(working)
+	<-emptied
+	depth, err := l.w.Queue("inbound").Depth(l.t.Context())
+	if err != nil {
+		l.t.Fatal(err)
 	}
-	return int(batches.Load())
+	if len(l.done) != l.accepted || depth != (queue.Depth{}) || context.Cause(ctx) != nil {
+		l.t.Fatalf("%d of %d deliveries were never worked on; the queue holds %+v; %v", l.accepted-len(l.done), l.accepted, depth, context.Cause(ctx))
+	}
 }
 
-// handle works on a batch and says how many messages are done with; those that fail are released at once.
-func handle(ctx context.Context, t *testing.T, w scenario.World, batch []queue.Message) int {
-	failed, err := w.Handle(ctx, "inbound", batch)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	var done []queue.Message
-	for _, m := range batch {
-		if !strings.Contains(" "+strings.Join(failed, " ")+" ", " "+m.ID+" ") {
-			done = append(done, m)
+// follow follows up changes until there are none.
+func (l *load) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := l.w.React(ctx)
+		if err != nil {
+			l.t.Logf("not followed: %v", err) // the same changes come again
 			continue
 		}
-		if err := w.Queue("inbound").Release(ctx, m, 0); err != nil {
-			t.Error(err)
+		if n == 0 {
+			return
 		}
 	}
-	if err := w.Queue("inbound").Ack(ctx, done...); err != nil {
-		t.Error(err)
+}
+
+// empty says that nothing is left in the queue, visible or not.
+func (l *load) empty(ctx context.Context) bool {
+	depth, err := l.w.Queue("inbound").Depth(ctx)
+	return err == nil && depth.Ready+depth.Delayed+depth.InFlight == 0
+}
+
+func (l *load) still() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.moved)
+}
+
+// handle works on a batch as the event source mapping does: what failed is released, the rest is acknowledged. A batch whose
+// call fails is left to come again.
+func (l *load) handle(ctx context.Context, batch []queue.Message) {
+	inbound := l.w.Queue("inbound")
+	failed, err := l.w.Handle(ctx, "inbound", batch)
+	if err != nil {
+		l.t.Logf("batch not handled: %v", err)
+		return
 	}
-	return len(done)
+	done := slices.DeleteFunc(slices.Clone(batch), func(m queue.Message) bool { return slices.Contains(failed, m.ID) })
+	for _, m := range batch {
+		if slices.Contains(failed, m.ID) {
+			if err := inbound.Release(ctx, m, 0); err != nil {
+				l.t.Logf("not released: %v", err)
+			}
+		}
+	}
+	if err := inbound.Ack(ctx, done...); err != nil {
+		l.t.Logf("not acknowledged: %v", err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moved = time.Now()
+	for _, m := range batch {
+		if m.Attempt > 1 {
+			l.again++
+		}
+	}
+	for _, m := range done {
+		l.done[m.ID] = true
+	}
+	if l.batches++; l.batches%1000 == 0 {
+		l.t.Logf("after %s: %d batches, %d deliveries to go", time.Since(l.begun).Round(time.Second), l.batches, l.accepted-len(l.done))
+	}
+}
+
+// warnings counts what the program logs from warnings on, by text, and keeps the first of each.
+type warnings struct {
+	mu    sync.Mutex
+	by    map[string]int
+	first []string
+}
+
+// Enabled implements slog.Handler.
+func (w *warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// WithAttrs implements slog.Handler.
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// WithGroup implements slog.Handler.
+func (w *warnings) WithGroup(string) slog.Handler { return w }
+
+// Handle implements slog.Handler.
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by[r.Message]++; w.by[r.Message] == 1 {
+		line := r.Message
+		r.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
+		w.first = append(w.first, line)
+	}
+	return nil
+}
+
+func (w *warnings) report(t *testing.T) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, line := range w.first {
+		t.Logf("logged, the first time: %s", line)
+	}
+	for _, text := range slices.Sorted(maps.Keys(w.by)) {
+		t.Logf("logged %d times: %s", w.by[text], text)
+	}
 }
 
 // counted is a table that is read once, in pages as large as DynamoDB gives them: DynamoDB Local sorts the whole table for each.
@@ -288,47 +402,59 @@ func (c *counted) Scan(ctx context.Context, from table.Key, limit int) ([]table.
 	return items, nil
 }
 
-// shares counts write units by partition of the table and of its indexes, by AWS's rules: a unit for each KB, double in a
-// transaction; an index entry costs when it comes and when it goes.
+// shares counts write units by partition of the table and of its indexes, by AWS's rules (see dynamo.Meter): a unit for each KB,
+// double in a transaction; an index entry costs when it comes and when it goes. It knows an item before a write as it was
+// written last, which is all there is: nobody else writes here.
 type shares struct {
 	mu    sync.Mutex
 	total map[string]float64
 	by    map[string]map[string]float64
-	last  map[string]string
+	last  map[string]known
+}
+
+type known struct {
+	units  float64
+	places [2]string
+}
+
+func newShares() *shares {
+	return &shares{total: map[string]float64{}, by: map[string]map[string]float64{}, last: map[string]known{}}
 }
 
 // indexes are the attributes that hold an index entry's place, see package dynamo.
-var indexes = map[string][2]string{"work": {"wp", "ws"}, "due": {"dp", "ds"}}
+var indexes = [2]struct{ name, pk, sk string }{{"work", "wp", "ws"}, {"due", "dp", "ds"}}
 
-func (s *shares) written(item map[string]types.AttributeValue, transaction bool) {
+func (s *shares) written(w scenario.Written) {
 	text := func(name string) string {
-		v, _ := item[name].(*types.AttributeValueMemberS)
+		v, _ := w.Item[name].(*types.AttributeValueMemberS)
 		if v == nil {
 			return ""
 		}
 		return v.Value
 	}
-	size := 100
-	if b, ok := item["b"].(*types.AttributeValueMemberB); ok {
-		size += len(b.Value)
-	}
-	units := float64((size + 1023) / 1024)
-	if transaction {
-		units *= 2
-	}
+	key := text("p") + "\x1f" + text("s")
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was, is := s.last[key], known{}
+	if !w.Deleted {
+		is.units = dynamo.WriteUnits(w.Item)
+	}
+	units := max(was.units, is.units, 1)
+	if w.Transaction {
+		units *= 2
+	}
 	s.add("table", text("p"), units)
-	for index, at := range indexes {
-		key := index + text("p") + "/" + text("s")
-		was, is := s.last[key], text(at[0])+"\x1f"+text(at[1])
-		for _, place := range []string{was, is} {
-			if pk, _, _ := strings.Cut(place, "\x1f"); was != is && pk != "" {
-				s.add(index, pk, 1)
+	for i, index := range indexes {
+		if !w.Deleted && text(index.pk) != "" {
+			is.places[i] = text(index.pk) + "\x1f" + text(index.sk)
+		}
+		for _, place := range []string{was.places[i], is.places[i]} {
+			if pk, _, _ := strings.Cut(place, "\x1f"); was.places[i] != is.places[i] && pk != "" {
+				s.add(index.name, pk, 1)
 			}
 		}
-		s.last[key] = is
 	}
+	s.last[key] = is
 }
 
 func (s *shares) add(where, pk string, units float64) {
@@ -339,17 +465,18 @@ func (s *shares) add(where, pk string, units float64) {
 	s.by[where][pk] += units
 }
 
+// largest is how many partitions are printed of each.
+const largest = 3
+
 func (s *shares) report(t *testing.T, messages int) {
 	t.Helper()
 	for _, where := range slices.Sorted(maps.Keys(s.by)) {
 		by := s.by[where]
-		most, units := "", 0.0
-		for k, u := range by {
-			if u > units {
-				most, units = k, u
-			}
+		most := slices.SortedFunc(maps.Keys(by), func(a, b string) int { return cmp.Compare(by[b], by[a]) })
+		var text []string
+		for _, pk := range most[:min(largest, len(most))] {
+			text = append(text, fmt.Sprintf("%s… %.2f %%", pk[:min(len(pk), 14)], 100*by[pk]/s.total[where]))
 		}
-		t.Logf("%s: %.0f write units (%.1f a message) over %d partitions; the largest share is %.1f %% (%s…)",
-			where, s.total[where], s.total[where]/float64(messages), len(by), 100*units/s.total[where], most[:min(len(most), 14)])
+		t.Logf("%s: %.0f write units (%.2f a message) over %d partitions; the largest shares: %s", where, s.total[where], s.total[where]/float64(messages), len(by), strings.Join(text, ", "))
 	}
 }

@@ -152,6 +152,9 @@ func (m *Meter) wrote(t *Table, ops []*table.Op, olds []map[string]types.Attribu
 	m.add(kind, u)
 }
 
+// WriteUnits is what a single write of the item takes, as the table sends it; in a transaction it is twice that.
+func WriteUnits(item map[string]types.AttributeValue) float64 { return writeUnits(sizeOf(item)) }
+
 func writeUnits(size int) float64 { return float64(max(1, (size+1023)/1024)) }
 
 func indexUnits(before, after map[string]types.AttributeValue) (units float64) {
