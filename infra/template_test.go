@@ -16,6 +16,7 @@ import (
 	yaml "github.com/oasdiff/yaml3"
 
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
+	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
@@ -344,35 +345,38 @@ func TestReactFollowsTheStreamAndGivesUpIntoABucket(t *testing.T) {
 	}
 }
 
-// followed says what React does something about: entries and cases (notifications, wake-ups, files), external IDs and
-// quarantine (tallies). A key that is missing in the filter would be lost silently.
+// TestFilterLetsEverythingThroughThatReactFollows: React does something about entries and cases (notifications, wake-ups, files),
+// external IDs and quarantine (tallies). What the filter holds back is lost silently.
 func TestFilterLetsEverythingThroughThatReactFollows(t *testing.T) {
 	t.Parallel()
-	var patterns []map[string]map[string]map[string]map[string][]map[string]string
-	for _, f := range props(event(template(t), "React", "Changes"), "FilterCriteria", "Filters").list() {
-		var p map[string]map[string]map[string]map[string][]map[string]string
-		if err := json.Unmarshal([]byte(fmt.Sprint(f.at("Pattern").value)), &p); err != nil {
-			t.Fatalf("%s: %v", f.path, err)
-		}
-		patterns = append(patterns, p)
+	filter, err := awsfilter.OfTemplate(filepath.Join("..", "template.yaml"), "ReactFunction", "Changes")
+	if err != nil {
+		t.Fatal(err)
 	}
-	passes := func(pk, sk string) bool {
-		return slices.ContainsFunc(patterns, func(p map[string]map[string]map[string]map[string][]map[string]string) bool {
-			for name, value := range map[string]string{"p": pk, "s": sk} {
-				any := p["dynamodb"]["Keys"][name]["S"]
-				if len(any) > 0 && !slices.ContainsFunc(any, func(m map[string]string) bool { return strings.HasPrefix(value, m["prefix"]) }) {
-					return false
-				}
-			}
-			return true
-		})
-	}
-	for key, want := range map[[2]string]bool{
-		{"C#c1", "E#0001#e1"}: true, {"C#c1", "K#k1"}: true, {"X#abc", "A"}: true, {"Q#20261122", "q1"}: true,
-		{"C#c1", "A"}: false, {"I#abc", "A"}: false, {"N#support", "1#e1"}: false, {"T#whatsapp#main", "shard"}: false, {"W#sockets", "c1"}: false, {"B#heartbeat", "A"}: false,
+	for _, c := range []struct {
+		pk, sk string
+		image  map[string]any
+		passes bool
+	}{
+		{"C#c1", "E#0001#e1", nil, true},
+		{"C#c1", "K#k1", nil, true},
+		{"X#abc", "A", nil, true},
+		{"X#abc", "A", map[string]any{"n": map[string]string{"S": "1"}}, false}, // written quietly
+		{"Q#20261122", "q1", nil, true},
+		{"C#c1", "A", nil, false},
+		{"I#abc", "A", nil, false},
+		{"N#support", "1#e1", nil, false},
+		{"T#whatsapp#main", "shard", nil, false},
+		{"U#list", "user#aino", nil, false},
+		{"V#notes", "1#n1", nil, false},
+		{"W#sockets", "c1", nil, false},
+		{"B#heartbeat", "A", nil, false},
 	} {
-		if passes(key[0], key[1]) != want {
-			t.Errorf("%v passes: %v, want %v", key, !want, want)
+		record := map[string]any{"dynamodb": map[string]any{
+			"Keys": map[string]any{"p": map[string]string{"S": c.pk}, "s": map[string]string{"S": c.sk}}, "NewImage": c.image,
+		}}
+		if filter.Passes(record) != c.passes {
+			t.Errorf("%s/%s %v passes: %v, want %v", c.pk, c.sk, c.image, !c.passes, c.passes)
 		}
 	}
 }

@@ -5,26 +5,28 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash/fnv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+
+	"github.com/aikajana/aikajana/internal/awsfilter"
 )
 
 // changes reads the table's stream and spreads it over as many shards as the table has partitions on AWS.
 type changes struct {
 	client   *dynamodbstreams.Client
 	arn      string
+	filter   *awsfilter.Filter
 	iterator map[string]*string
 }
 
-func newChanges(c *dynamodbstreams.Client, arn string) *changes {
-	return &changes{client: c, arn: arn, iterator: map[string]*string{}}
+func newChanges(c *dynamodbstreams.Client, arn string, filter *awsfilter.Filter) *changes {
+	return &changes{client: c, arn: arn, filter: filter, iterator: map[string]*string{}}
 }
 
 // next returns what React would be called with, one event for each shard, until the stream is empty. Only what the event
-// source's filter lets through is there: entries, cases, external IDs and quarantine.
+// source's filter lets through is there.
 func (c *changes) next(ctx context.Context, shards int) ([]map[string]any, error) {
 	about, err := c.client.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &c.arn})
 	if err != nil {
@@ -49,8 +51,9 @@ func (c *changes) next(ctx context.Context, shards int) ([]map[string]any, error
 			}
 			c.iterator[id] = got.NextShardIterator
 			for i := range got.Records {
-				if at, of := place(&got.Records[i], shards); of {
-					by[at] = append(by[at], record(&got.Records[i]))
+				if r := record(&got.Records[i]); c.filter.Passes(r) {
+					at := shardOf(&got.Records[i], shards)
+					by[at] = append(by[at], r)
 				}
 			}
 			if len(got.Records) == 0 {
@@ -67,22 +70,13 @@ func (c *changes) next(ctx context.Context, shards int) ([]map[string]any, error
 	return events, nil
 }
 
-// place says which shard a record comes through, and whether the filter lets it through.
-func place(r *types.Record, shards int) (int, bool) {
-	p, ok := r.Dynamodb.Keys["p"].(*types.AttributeValueMemberS)
-	sort, also := r.Dynamodb.Keys["s"].(*types.AttributeValueMemberS)
-	if !ok || !also {
-		return 0, false
-	}
-	switch {
-	case strings.HasPrefix(p.Value, "C#") && (strings.HasPrefix(sort.Value, "E#") || strings.HasPrefix(sort.Value, "K#")):
-	case strings.HasPrefix(p.Value, "X#"), strings.HasPrefix(p.Value, "Q#"):
-	default:
-		return 0, false
-	}
+// shardOf is the shard that a record comes through.
+func shardOf(r *types.Record, shards int) int {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(p.Value)) // a hash takes everything
-	return int(h.Sum32()>>8) % shards, true
+	if p, ok := r.Dynamodb.Keys["p"].(*types.AttributeValueMemberS); ok {
+		_, _ = h.Write([]byte(p.Value)) // a hash takes everything
+	}
+	return int(h.Sum32()>>8) % shards
 }
 
 func record(r *types.Record) map[string]any {

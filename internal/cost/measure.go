@@ -32,9 +32,10 @@ type Measured struct {
 	Tick          *Use
 }
 
-// Measure plays every case on every channel. It needs the stand-ins of scripts/parts.sh.
-func Measure(ctx context.Context, a Assumptions) (*Measured, error) {
-	r, err := newRig(ctx, a)
+// Measure plays every case on every channel, with the event sources of the template at that path. It needs the stand-ins of
+// scripts/parts.sh.
+func Measure(ctx context.Context, template string, a Assumptions) (*Measured, error) {
+	r, err := newRig(ctx, template, a)
 	if err != nil {
 		return nil, err
 	}

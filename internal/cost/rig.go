@@ -27,6 +27,7 @@ import (
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
 	"github.com/aikajana/aikajana/internal/app/aws/front"
 	"github.com/aikajana/aikajana/internal/auth"
+	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/pipeline"
 	"github.com/aikajana/aikajana/internal/standin"
@@ -47,17 +48,18 @@ const (
 // rig is the program on AWS, over stand-ins, twice over the same table: once metered, which reads before each write, and once
 // as it is, for times, calls and logs.
 type rig struct {
-	a       Assumptions
-	calls   *calls
-	stack   *standin.Stack
-	sqs     *sqs.Client
-	s3      *s3.Client
-	name    string
-	streams *changes
-	plain   *shape
-	metered *shape
-	meter   *dynamo.Meter
-	kinds   *kinds
+	a        Assumptions
+	template string
+	calls    *calls
+	stack    *standin.Stack
+	sqs      *sqs.Client
+	s3       *s3.Client
+	name     string
+	streams  *changes
+	plain    *shape
+	metered  *shape
+	meter    *dynamo.Meter
+	kinds    *kinds
 }
 
 // shape is one of the two.
@@ -71,12 +73,12 @@ type shape struct {
 	gateway *countingGateway
 }
 
-func newRig(ctx context.Context, a Assumptions) (*rig, error) {
+func newRig(ctx context.Context, template string, a Assumptions) (*rig, error) {
 	stack, err := standin.Start(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{a: a, stack: stack, calls: newCalls(&a), name: "cost-" + strings.ToLower(rand.Text()[:10]), kinds: newKinds()}
+	r := &rig{a: a, template: template, stack: stack, calls: newCalls(&a), name: "cost-" + strings.ToLower(rand.Text()[:10]), kinds: newKinds()}
 	if err := r.open(ctx); err != nil {
 		stack.Stop()
 		return nil, fmt.Errorf("build the desk over stand-ins: %w", err)
@@ -98,7 +100,11 @@ func (r *rig) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.streams = newChanges(dynamodbstreams.NewFromConfig(standin.Config(r.stack.DynamoDB)), arn)
+	filter, err := awsfilter.OfTemplate(r.template, "ReactFunction", "Changes")
+	if err != nil {
+		return err
+	}
+	r.streams = newChanges(dynamodbstreams.NewFromConfig(standin.Config(r.stack.DynamoDB)), arn, filter)
 	r.sqs = sqs.NewFromConfig(r.config(r.stack.SQS))
 	r.s3 = s3.NewFromConfig(r.config(r.stack.Moto), func(o *s3.Options) { o.UsePathStyle = true })
 	if _, err := r.s3.CreateBucket(ctx, &s3.CreateBucketInput{

@@ -34,6 +34,7 @@ import (
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/check"
@@ -50,6 +51,8 @@ type Parts struct {
 	// Written, when set, is told of each item that was put, or deleted: then only its key is there. It is called by whoever
 	// writes, several at once.
 	Written func(w Written)
+	// Template is the path of template.yaml, whose event sources are played; empty is right for a package two folders down.
+	Template string
 	// Visibility, when set, is how long a message that was received stays hidden, by SQS's clock: queues are then SQS's alone.
 	// Otherwise delays and visibility go by the script's clock.
 	Visibility time.Duration
@@ -123,7 +126,11 @@ func (w *amazon) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock)
+	filter, err := awsfilter.OfTemplate(cmp.Or(w.parts.Template, "../../template.yaml"), "ReactFunction", "Changes")
+	if err != nil {
+		return err
+	}
+	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock, filter)
 	w.sqs = sqs.NewFromConfig(w.parts.config(w.parts.SQS, w.resources))
 	w.s3 = s3.NewFromConfig(w.parts.config(w.parts.Moto, w.resources), func(o *s3.Options) {
 		o.UsePathStyle, o.HTTPClient, o.Retryer = true, &http.Client{Transport: troubledStorage{w.stage.Faults}}, fast()

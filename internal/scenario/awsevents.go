@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/queue"
@@ -114,17 +115,19 @@ func sqsEvent(name string, batch []queue.Message) map[string]any {
 // streamReader reads a table's stream and makes Lambda's events of it: one shard at a time, in order, the same records again
 // until they are done.
 type streamReader struct {
-	client  *dynamodbstreams.Client
-	arn     string
-	clock   *Clock
+	client *dynamodbstreams.Client
+	arn    string
+	clock  *Clock
+	// filter is the event source's: what it holds back is not seen.
+	filter  *awsfilter.Filter
 	shards  map[string]*string // the next iterator; nil at the end
 	order   []string
 	pending map[string]any
 	size    int
 }
 
-func newStreamReader(c *dynamodbstreams.Client, arn string, clock *Clock) *streamReader {
-	return &streamReader{client: c, arn: arn, clock: clock, shards: map[string]*string{}}
+func newStreamReader(c *dynamodbstreams.Client, arn string, clock *Clock, filter *awsfilter.Filter) *streamReader {
+	return &streamReader{client: c, arn: arn, clock: clock, filter: filter, shards: map[string]*string{}}
 }
 
 // next is the next batch and how many records it has, 0 when there is none.
@@ -153,14 +156,19 @@ func (s *streamReader) next(ctx context.Context) (map[string]any, int, error) {
 		if s.shards[id] == nil {
 			continue
 		}
-		got, err := s.client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: s.shards[id], Limit: aws.Int32(100)})
-		if err != nil {
-			return nil, 0, err
-		}
-		s.shards[id] = got.NextShardIterator
-		if len(got.Records) > 0 {
-			s.pending, s.size = streamEvent(s.arn, id, got.Records, s.clock), len(got.Records)
-			return s.pending, s.size, nil
+		for s.shards[id] != nil {
+			got, err := s.client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: s.shards[id], Limit: aws.Int32(100)})
+			if err != nil {
+				return nil, 0, err
+			}
+			s.shards[id] = got.NextShardIterator
+			if s.pending, s.size = streamEvent(s.arn, id, got.Records, s.clock, s.filter); s.size > 0 {
+				return s.pending, s.size, nil
+			}
+			s.pending = nil
+			if len(got.Records) == 0 {
+				break
+			}
 		}
 	}
 	return nil, 0, nil
@@ -168,11 +176,11 @@ func (s *streamReader) next(ctx context.Context) (map[string]any, int, error) {
 
 func (s *streamReader) done() { s.pending = nil }
 
-// streamEvent is a batch of a stream with a tumbling window
+// streamEvent is a batch of a stream with a tumbling window, and how many records the filter lets into it
 // (docs.aws.amazon.com/lambda/latest/dg/services-ddb-windows.html, seen 2026-11-23).
-func streamEvent(arn, shard string, records []types.Record, clock *Clock) map[string]any {
-	all := make([]map[string]any, len(records))
-	for i, r := range records {
+func streamEvent(arn, shard string, records []types.Record, clock *Clock, filter *awsfilter.Filter) (map[string]any, int) {
+	all := make([]map[string]any, 0, len(records))
+	for _, r := range records {
 		change := map[string]any{
 			// The real one is the machine's; the story's time is the script's.
 			"ApproximateCreationDateTime": clock.Time().Unix(), "SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber),
@@ -184,15 +192,18 @@ func streamEvent(arn, shard string, records []types.Record, clock *Clock) map[st
 		if r.Dynamodb.NewImage != nil {
 			change["NewImage"] = attributes(r.Dynamodb.NewImage)
 		}
-		all[i] = map[string]any{
+		record := map[string]any{
 			"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventVersion": "1.1", "eventSource": "aws:dynamodb",
 			"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
+		}
+		if filter.Passes(record) {
+			all = append(all, record)
 		}
 	}
 	return map[string]any{
 		"Records": all, "window": map[string]string{"start": "2026-11-23T08:00:00Z", "end": "2026-11-23T08:01:00Z"}, "state": map[string]string{},
 		"shardId": shard, "eventSourceARN": arn, "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false,
-	}
+	}, len(all)
 }
 
 func attributes(image map[string]types.AttributeValue) map[string]any {

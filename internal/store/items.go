@@ -52,6 +52,12 @@ type external struct {
 	Copies []string `json:"copies,omitempty"`
 }
 
+// countsNothing says that the tallies of the ledger have nothing to count in it, as Contribution would find: nobody follows the
+// making of such an item, and it is most of what is ever made.
+func (x *external) countsNothing() bool {
+	return (x.Own || x.By != "") && x.Seen+x.Applied+x.Ignored+len(x.Waiting) == 0
+}
+
 // forget notes the hash of an event that was erased.
 func (x *external) forget(hash string) {
 	if slices.Contains(x.Forgotten, hash) {

@@ -185,6 +185,9 @@ func (u *unit) ops() ([]table.Op, error) {
 		if v, ok := have.value.(indexed); ok {
 			item.Index = v.index()
 		}
+		if v, ok := have.value.(*external); ok && have.rev == 0 {
+			item.Quiet = v.countsNothing()
+		}
 		ops = append(ops, table.Put(item, cond))
 	}
 	return ops, nil

@@ -28,6 +28,9 @@ type Item struct {
 	Index map[Index]Key
 	// Expires, when set, is when the item stops existing for readers. Space is freed later. Kept in whole seconds.
 	Expires msg.Time
+	// Quiet, in a Put, says that nothing follows from this write: readers of the change feed need not be called for it, and may
+	// or may not be shown it. It is not part of what is stored: an item that is read is never quiet.
+	Quiet bool
 }
 
 // Index is a second order over some of the items. Its partition and sort key are in Item.Index; the sort key should end in

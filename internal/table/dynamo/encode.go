@@ -40,6 +40,9 @@ func (t *Table) encode(i *table.Item, rev int64, token string) map[string]types.
 	if i.Expires > 0 {
 		m["x"] = number((int64(i.Expires) + 999) / 1000) // rounded up: nothing expires early
 	}
+	if i.Quiet { // the event source's filter in template.yaml holds it back
+		m["n"] = text("1")
+	}
 	for index, place := range i.Index {
 		pk, sk := indexAttributes(index)
 		m[pk], m[sk] = text(place.PK), text(place.SK)

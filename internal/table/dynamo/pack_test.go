@@ -88,3 +88,19 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+func TestQuietWriteIsMarkedForTheEventSourcesFilter(t *testing.T) {
+	t.Parallel()
+	item := table.Item{Key: table.Key{PK: "X#1", SK: "A"}, Body: []byte("{}"), Quiet: true}
+	marked := new(Table).encode(&item, 1, "token")
+	if n, ok := marked["n"].(*types.AttributeValueMemberS); !ok || n.Value == "" {
+		t.Errorf("n is %v", marked["n"])
+	}
+	if back, err := decode(attributes(marked)); err != nil || back.Quiet {
+		t.Errorf("read back: %+v, %v", back, err)
+	}
+	item.Quiet = false
+	if m := new(Table).encode(&item, 2, "token"); m["n"] != nil {
+		t.Error("the next write is marked too")
+	}
+}

@@ -91,6 +91,27 @@ var feedTests = []test{
 			t.Errorf("images (-want +got):\n%s", diff)
 		}
 	}},
+	{"a quiet write is a write like any other, and what is changed afterwards is told of", func(t *testing.T, h Harness) {
+		f := h.Feed(t, "reader")
+		quiet := item("p", "a", "1")
+		quiet.Quiet = true
+		write(t, h, table.Put(quiet, table.Absent))
+		got, err := h.Table.Get(t.Context(), quiet.Key)
+		if diff := same(table.Item{Key: quiet.Key, Rev: 1, Body: []byte("1")}, got); err != nil || diff != "" {
+			t.Errorf("get: %v (-want +got):\n%s", err, diff)
+		}
+		write(t, h, table.Put(item("p", "a", "2"), table.At(1)))
+		all := next(t, f, 1)
+		if images(all)[0] == "p/a ->1@1" { // it may be told of, too
+			all = next(t, f, 1)
+		}
+		if diff := same([]string{"p/a 1@1>2@2"}, images(all)); diff != "" {
+			t.Errorf("changes (-want +got):\n%s", diff)
+		}
+		if all[0].Old.Quiet || all[0].New.Quiet {
+			t.Error("an item that was read is quiet")
+		}
+	}},
 	{"changes that were not acknowledged come again after a restart, the others do not", func(t *testing.T, h Harness) {
 		f := h.Feed(t, "reader")
 		for n := range 6 {

@@ -27,7 +27,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	a := cost.Assumed()
-	m, err := cost.Measure(ctx, a)
+	m, err := cost.Measure(ctx, "template.yaml", a)
 	if err != nil {
 		return err
 	}
