@@ -346,7 +346,7 @@ func TestReactFollowsTheStreamAndGivesUpIntoABucket(t *testing.T) {
 }
 
 // TestFilterLetsEverythingThroughThatReactFollows: React does something about entries and cases (notifications, wake-ups, files),
-// external IDs and quarantine (tallies). What the filter holds back is lost silently.
+// external IDs and quarantine (tallies), and what may end a session (sockets). What the filter holds back is lost silently.
 func TestFilterLetsEverythingThroughThatReactFollows(t *testing.T) {
 	t.Parallel()
 	filter, err := awsfilter.OfTemplate(filepath.Join("..", "template.yaml"), "ReactFunction", "Changes")
@@ -363,6 +363,9 @@ func TestFilterLetsEverythingThroughThatReactFollows(t *testing.T) {
 		{"X#abc", "A", nil, true},
 		{"X#abc", "A", map[string]any{"n": map[string]string{"S": "1"}}, false}, // written quietly
 		{"Q#20261122", "q1", nil, true},
+		{"U#session#abc", "A", nil, true},
+		{"U#token#abc", "A", nil, true},
+		{"U#user#aino", "A", nil, true},
 		{"C#c1", "A", nil, false},
 		{"I#abc", "A", nil, false},
 		{"N#support", "1#e1", nil, false},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/live"
 )
 
 // SocketTicket implements POST /api/v1/socket-ticket.
@@ -21,33 +22,32 @@ func (h handlers) SocketTicket(ctx context.Context, _ SocketTicketRequestObject)
 	}, nil
 }
 
-// Socket serves GET /socket?ticket=…[&cursor=…].
+// Socket serves GET /socket?ticket=…[&cursor=…][&batch=yes].
 func (a *API) Socket() http.Handler {
 	return a.Live.Socket(a.openSocket, a.fail)
 }
 
-// openSocket says who opens a socket, and the cursor that they resume from. The ticket is used up whatever happens next, and
-// is never logged.
-func (a *API) openSocket(r *http.Request) (p auth.Principal, cursor string, err error) {
+// openSocket says who opens a socket, and what they want. The ticket is used up whatever happens next, and is never logged.
+func (a *API) openSocket(r *http.Request) (p auth.Principal, wants live.Opening, err error) {
 	if r.Method != http.MethodGet {
-		return p, "", &fault.Error{Kind: fault.Invalid, Code: "method", Err: errors.New("a socket is opened by GET")}
+		return p, wants, &fault.Error{Kind: fault.Invalid, Code: "method", Err: errors.New("a socket is opened by GET")}
 	}
 	if err := a.Auth.SameOriginSocket(r); err != nil {
-		return p, "", err
+		return p, wants, err
 	}
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
-		return p, "", fault.Field("query", "it is not a valid query string")
+		return p, wants, fault.Field("query", "it is not a valid query string")
 	}
 	p, err = a.Auth.Redeem(r.Context(), query.Get("ticket"))
 	if err != nil {
 		if !a.clients.allow(a.Auth.Client(r)) {
-			return p, "", tooMany()
+			return p, wants, tooMany()
 		}
-		return p, "", err
+		return p, wants, err
 	}
 	if !p.May(auth.ReadCases) {
-		return p, "", notAllowed(auth.ReadCases)
+		return p, wants, notAllowed(auth.ReadCases)
 	}
-	return p, query.Get("cursor"), nil
+	return p, live.OpeningOf(query), nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,12 +33,19 @@ type event struct {
 // socket opens a socket with a ticket of the client's, from where cursor says.
 func (c *client) socket(cursor string) *opened {
 	c.d.t.Helper()
+	return c.socketAs(cursor, "")
+}
+
+// socketAs is socket with more in the address.
+func (c *client) socketAs(cursor, more string) *opened {
+	c.d.t.Helper()
 	before := c.d.Hub.Sockets()
 	ticket := c.do("POST", "/api/v1/socket-ticket", nil).want(201)
 	path := ticket.text("url")
 	if cursor != "" {
 		path += "&cursor=" + cursor
 	}
+	path += more
 	conn, resp, err := websocket.Dial(c.d.t.Context(), c.d.server.URL+path, nil)
 	if err != nil {
 		c.d.t.Fatalf("open the socket: %v (%v)", err, resp)
@@ -410,5 +418,38 @@ func TestAnOpenSocketResumesWhenItsClientSaysSo(t *testing.T) {
 	must(t, s.conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"resume","cursor":"`+cursor+`"}`)))
 	if told := s.next(); told.Case != id {
 		t.Fatalf("%+v", told)
+	}
+}
+
+func TestWhatWasMissedComesInOneFrameToWhoeverTakesThat(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	cursor := aino.do("POST", "/api/v1/socket-ticket", nil).want(201).text("cursor")
+	var want []string
+	for _, text := range []string{"yksi", "kaksi", "kolme"} {
+		entry, _, _ := d.Write("whatsapp", "main", "358401234567", text)
+		want = append(want, entry)
+	}
+	s := aino.socketAs(cursor, "&batch=yes")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, frame, err := s.conn.Read(ctx)
+	must(t, err)
+	var events []event
+	if err := json.Unmarshal(frame, &events); err != nil {
+		t.Fatalf("%v: %s", err, frame)
+	}
+	var got []string
+	for _, e := range events {
+		entry, _ := e.Entry["entry"].(string)
+		got = append(got, entry)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the frame tells of %v, want %v", got, want)
+	}
+	s.ping()
+	if e := s.next(); e.Type != "pong" {
+		t.Errorf("a single message is not by itself: %+v", e)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +135,9 @@ func TestFollowHandsEventsOverAndSaysHowTheSocketEnded(t *testing.T) {
 				return
 			}
 			_ = conn.Write(r.Context(), websocket.MessageText, []byte(`{"cursor":"c2","type":"entry","customer":"a","entry":{"entry":"e1"}}`))
+			if r.URL.Query().Get("batch") == "yes" {
+				_ = conn.Write(r.Context(), websocket.MessageText, []byte(`[{"cursor":"c3","type":"entry","entry":{"entry":"e2"}},{"type":"pong"},{"cursor":"c4","type":"entry","entry":{"entry":"e3"}}]`))
+			}
 			_ = conn.Close(code, "")
 		})
 		var got []string
@@ -141,8 +145,8 @@ func TestFollowHandsEventsOverAndSaysHowTheSocketEnded(t *testing.T) {
 		if err := c.Follow(t.Context(), &client.Ticket{Ticket: "secret", URL: "/socket?ticket=secret"}, "c1", each); !want(err) {
 			t.Errorf("closed with %d: %v", code, err)
 		}
-		if len(got) != 1 || got[0] != "c2 e1" {
-			t.Errorf("events: %q", got)
+		if want := []string{"c2 e1", "c3 e2", "c4 e3"}; !slices.Equal(got, want) {
+			t.Errorf("events: %q, want %q", got, want)
 		}
 		err := c.Follow(context.Background(), &client.Ticket{Ticket: "wrong", URL: "/socket?ticket=wrong"}, "c1", each)
 		var p *client.Problem

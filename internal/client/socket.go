@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,17 +54,31 @@ func (c *Client) Follow(ctx context.Context, ticket *Ticket, cursor string, each
 			}
 			return &Unreachable{Server: c.Server(), Doing: "follow", Err: err}
 		}
-		var e Event
-		if err := json.Unmarshal(body, &e); err != nil {
+		events, err := eventsOf(body)
+		if err != nil {
 			return fmt.Errorf("follow: the server sent what cannot be read: %w", err)
 		}
-		if e.Type == "pong" {
-			continue
-		}
-		if err := each(&e); err != nil {
-			return err
+		for i := range events {
+			if events[i].Type == "pong" {
+				continue
+			}
+			if err := each(&events[i]); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// eventsOf reads a frame: one event, or several in an array, which the client has said it takes.
+func eventsOf(frame []byte) ([]Event, error) {
+	if bytes.HasPrefix(frame, []byte("[")) {
+		var all []Event
+		err := json.Unmarshal(frame, &all)
+		return all, err
+	}
+	one := make([]Event, 1)
+	err := json.Unmarshal(frame, &one[0])
+	return one, err
 }
 
 // socketAt is where the socket is opened: where the ticket says, which on AWS is a name of its own, else below the server.
@@ -80,7 +95,7 @@ func (c *Client) socketAt(ticket *Ticket, cursor string) (string, error) {
 	if at.Scheme != "wss" && (at.Scheme != "ws" || c.base.Scheme == "https") {
 		return "", fmt.Errorf("follow: %s would have the socket opened by %s, and its ticket travel in the clear", c.Server(), at.Scheme)
 	}
-	q := url.Values{"ticket": {ticket.Ticket}}
+	q := url.Values{"ticket": {ticket.Ticket}, "batch": {"yes"}}
 	set(q, "cursor", cursor)
 	at.RawQuery = q.Encode()
 	return at.String(), nil

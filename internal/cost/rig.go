@@ -209,7 +209,7 @@ func (r *rig) openSockets(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		open, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/socket?ticket="+ticket, nil)
+		open, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/socket?ticket="+ticket+"&batch=yes", nil)
 		if err != nil {
 			return err
 		}

@@ -69,6 +69,8 @@ type pushed struct {
 	err  error
 }
 
+func notificationOf(p *pushed) *store.Notification { return p.n }
+
 func (h *Hub) join(principal string) *listener {
 	l := &listener{
 		principal: principal, more: make(chan struct{}, 1), behind: make(chan struct{}, 1),

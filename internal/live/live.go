@@ -88,17 +88,20 @@ func (m *Message) SeenBy(p *auth.Principal) bool {
 	return p.May(auth.ReadCases) && p.Sees(m.team, m.agent)
 }
 
-// Message reads what a notification is about as it is now. Nil when it is gone: erased. Whose the case is is read after the
-// content, so that one that was given away in between is not shown to its former team.
+// Message is what a notification tells: the entry as the change left it, or, for a notification that was read from the table, as
+// it is now. Nil when it is gone: erased. Whose the case is is always read, and after the content, so that one that was given
+// away in between is not shown to its former team.
 func (e *Events) Message(ctx context.Context, n *store.Notification) (*Message, error) {
 	out := said{Cursor: Cursor(n.Cursor), Type: n.Type, Why: n.Why, Customer: n.Customer, Case: n.Case}
 	if n.Entry != "" {
-		entry, err := e.store.Entry(ctx, n.Entry)
-		if isMissing(err) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
+		entry := n.Changed
+		if entry == nil {
+			var err error
+			if entry, err = e.store.Entry(ctx, n.Entry); isMissing(err) {
+				return nil, nil
+			} else if err != nil {
+				return nil, err
+			}
 		}
 		view := Entry(entry)
 		out.Entry = &view
@@ -180,7 +183,7 @@ const (
 // Resume sends what the principal missed since the cursor of an earlier message, oldest first: from half a minute before it,
 // so some may come twice. A cursor that is too old, or that too much came after, is answered with a refetch; one that is none
 // is fault.Invalid.
-func (e *Events) Resume(ctx context.Context, p *auth.Principal, cursor string, send func(context.Context, []byte) error) error {
+func (e *Events) Resume(ctx context.Context, p *auth.Principal, cursor string, to Outlet) error {
 	place, ok := Place(cursor)
 	if !ok {
 		return notACursor()
@@ -190,51 +193,52 @@ func (e *Events) Resume(ctx context.Context, p *auth.Principal, cursor string, s
 		return notACursor()
 	}
 	if e.store.Now().Sub(at) > store.NotificationsFor {
-		return e.refetch(ctx, send)
+		return e.refetch(ctx, to)
 	}
-	return e.since(ctx, p, at, send)
+	return e.since(ctx, p, at, to)
 }
 
 func notACursor() error {
 	return fault.Field("query.cursor", "it is not a cursor; use what a message carried")
 }
 
-func (e *Events) refetch(ctx context.Context, send func(context.Context, []byte) error) error {
+func (e *Events) refetch(ctx context.Context, to Outlet) error {
 	body, err := json.Marshal(&said{Type: typeRefetch, Cursor: e.Now()})
 	if err != nil {
 		return fmt.Errorf("make a socket message: %w", err)
 	}
-	return send(ctx, body)
+	return to.Send(ctx, body)
 }
 
 // Now is the cursor of this moment.
 func (e *Events) Now() string { return Cursor(store.CursorAt(e.store.Now())) }
 
-func (e *Events) since(ctx context.Context, p *auth.Principal, at msg.Time, send func(context.Context, []byte) error) error {
+func (e *Events) since(ctx context.Context, p *auth.Principal, at msg.Time, to Outlet) error {
 	from := store.CursorAt(max(0, at.Add(-resumeFrom)))
 	for sent := 0; ; {
 		told, next, err := e.Told(ctx, p, from, store.MaxPage)
 		if err != nil {
 			return err
 		}
+		var bodies [][]byte
 		for _, n := range told {
 			m, err := e.Message(ctx, n)
 			if err != nil {
 				return err
 			}
-			if m == nil || !m.SeenBy(p) {
-				continue
+			if m != nil && m.SeenBy(p) {
+				bodies = append(bodies, m.Body)
 			}
-			if err := send(ctx, m.Body); err != nil {
-				return err
-			}
-			sent++
 		}
+		if err := to.SendAll(ctx, bodies); err != nil {
+			return err
+		}
+		sent += len(bodies)
 		if next == "" {
 			return nil
 		}
 		if sent > mostResumed {
-			return e.refetch(ctx, send)
+			return e.refetch(ctx, to)
 		}
 		from = next
 	}

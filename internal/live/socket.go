@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -29,11 +31,24 @@ const (
 	closeSlow  websocket.StatusCode = 4408
 )
 
-// Socket serves a socket that this process holds open itself. open says whose it is and from which cursor they resume ("" for
-// now); refuse answers what open refused. The origin must have been checked by open: here it is not looked at.
-func (e *Events) Socket(open func(*http.Request) (p auth.Principal, cursor string, err error), refuse func(http.ResponseWriter, *http.Request, error)) http.Handler {
+// Opening is what somebody wants who opens a socket.
+type Opening struct {
+	// Cursor is where they resume from, "" for now.
+	Cursor string
+	// Batch says that they take frames that are JSON arrays of messages.
+	Batch bool
+}
+
+// OpeningOf reads the query of the address that a socket is opened at.
+func OpeningOf(query url.Values) Opening {
+	return Opening{Cursor: query.Get("cursor"), Batch: query.Get("batch") == "yes"}
+}
+
+// Socket serves a socket that this process holds open itself. open says whose it is and what they want; refuse answers what
+// open refused. The origin must have been checked by open: here it is not looked at.
+func (e *Events) Socket(open func(*http.Request) (auth.Principal, Opening, error), refuse func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, cursor, err := open(r)
+		p, wants, err := open(r)
 		if err != nil {
 			refuse(w, r, err)
 			return
@@ -47,7 +62,8 @@ func (e *Events) Socket(open func(*http.Request) (p auth.Principal, cursor strin
 		}
 		conn.SetReadLimit(maxFrame)
 		s := &socket{events: e, conn: conn, principal: p, resume: make(chan string, 1)}
-		s.run(r.Context(), cursor)
+		s.to = Outlet{Send: s.send, Batch: wants.Batch}
+		s.run(r.Context(), wants.Cursor)
 	})
 }
 
@@ -55,6 +71,7 @@ func (e *Events) Socket(open func(*http.Request) (p auth.Principal, cursor strin
 type socket struct {
 	events    *Events
 	conn      *websocket.Conn
+	to        Outlet
 	principal auth.Principal
 	// last is when the newest message sent was written: where to read on when the hub has dropped some.
 	last msg.Time
@@ -82,7 +99,7 @@ func (s *socket) serve(ctx context.Context, stop context.CancelCauseFunc, cursor
 	s.last = s.events.store.Now()
 	// The hub listens before the table is read, so nothing falls between the two.
 	if cursor != "" {
-		if err := s.events.Resume(ctx, &s.principal, cursor, s.send); err != nil {
+		if err := s.events.Resume(ctx, &s.principal, cursor, s.to); err != nil {
 			return err
 		}
 	}
@@ -106,12 +123,12 @@ func (s *socket) forward(ctx context.Context, l *listener) error {
 				return err
 			}
 		case <-l.behind:
-			if err := s.events.since(ctx, &s.principal, s.last, s.send); err != nil {
+			if err := s.events.since(ctx, &s.principal, s.last, s.to); err != nil {
 				return err
 			}
 			s.last = s.events.store.Now()
 		case cursor := <-s.resume:
-			if err := s.events.Resume(ctx, &s.principal, cursor, s.send); err != nil {
+			if err := s.events.Resume(ctx, &s.principal, cursor, s.to); err != nil {
 				return err
 			}
 		case <-l.check:
@@ -130,7 +147,7 @@ var errGone = errors.New("the server is going away")
 
 // deliverAll sends what waits. However much that is, a session that ends meanwhile ends it.
 func (s *socket) deliverAll(ctx context.Context, l *listener) error {
-	for _, p := range l.take() {
+	for all := range slices.Chunk(Newest(l.take(), notificationOf), deliverAtOnce) {
 		select {
 		case <-l.check:
 			if err := s.check(ctx); err != nil {
@@ -138,25 +155,33 @@ func (s *socket) deliverAll(ctx context.Context, l *listener) error {
 			}
 		default:
 		}
-		if err := s.deliver(ctx, p); err != nil {
+		if err := s.deliver(ctx, all); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *socket) deliver(ctx context.Context, p *pushed) error {
-	p.once.Do(func() { p.m, p.err = s.events.Message(context.WithoutCancel(ctx), p.n) })
-	if p.err != nil {
-		return p.err
+// deliverAtOnce is how many messages are made ready before any of them is sent.
+const deliverAtOnce = 32
+
+func (s *socket) deliver(ctx context.Context, all []*pushed) error {
+	var bodies [][]byte
+	last := s.last
+	for _, p := range all {
+		p.once.Do(func() { p.m, p.err = s.events.Message(context.WithoutCancel(ctx), p.n) })
+		if p.err != nil {
+			return p.err
+		}
+		if p.m != nil && p.m.SeenBy(&s.principal) {
+			bodies = append(bodies, p.m.Body)
+			last = max(last, p.n.At)
+		}
 	}
-	if p.m == nil || !p.m.SeenBy(&s.principal) {
-		return nil
-	}
-	if err := s.send(ctx, p.m.Body); err != nil {
+	if err := s.to.SendAll(ctx, bodies); err != nil {
 		return err
 	}
-	s.last = max(s.last, p.n.At)
+	s.last = last
 	return nil
 }
 

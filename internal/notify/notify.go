@@ -49,18 +49,28 @@ type Mail struct {
 	Log      *slog.Logger
 }
 
-// Wanted says whether somebody is still to be told of it.
-func (m *Mail) Wanted(ctx context.Context, n *store.Notification) (bool, error) {
-	people, err := m.audience(ctx, n)
-	if err != nil {
-		return false, err
-	}
-	for i := range people {
-		if done, err := m.done(ctx, n, &people[i]); err != nil || !done {
-			return err == nil, err
+// Wanted says of which notifications somebody is still to be told. Each team is looked up once.
+func (m *Mail) Wanted(ctx context.Context, told []*store.Notification) ([]bool, error) {
+	wanted, known := make([]bool, len(told)), map[[2]string][]auth.User{}
+	for i, n := range told {
+		who := [2]string{n.Team, n.For}
+		people, ok := known[who]
+		if !ok {
+			var err error
+			if people, err = m.audience(ctx, n); err != nil {
+				return nil, fmt.Errorf("find out who is told of case %s by mail: %w", n.Case, err)
+			}
+			known[who] = people
+		}
+		for j := range people {
+			done, err := m.done(ctx, n, &people[j])
+			if err != nil {
+				return nil, fmt.Errorf("find out who was told of case %s by mail: %w", n.Case, err)
+			}
+			wanted[i] = wanted[i] || !done
 		}
 	}
-	return false, nil
+	return wanted, nil
 }
 
 // Notify tells everybody that the notification is for and who wants mail. The mail names the case, the customer and the

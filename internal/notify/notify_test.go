@@ -21,6 +21,7 @@ import (
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/notify"
 	"github.com/aikajana/aikajana/internal/smtpd"
 	"github.com/aikajana/aikajana/internal/smtprelay"
 	"github.com/aikajana/aikajana/internal/store"
@@ -411,4 +412,40 @@ func TestNobodyIsToldOfAnErasedPerson(t *testing.T) {
 	d.React()
 	d.Deliver()
 	wantMails(t, d.office.to("aino@staff.example"))
+}
+
+// asked counts how often somebody looked for the members of a team.
+type asked struct {
+	notify.People
+	times int
+}
+
+func (a *asked) TeamMembers(context.Context, string) ([]auth.User, error) {
+	a.times++
+	return []auth.User{{ID: "aino", Email: "aino@staff.example", NotifyByMail: true, Presence: auth.Present}}, nil
+}
+
+// toldOf remembers which effects are done.
+type toldOf struct {
+	notify.Told
+	done map[string]bool
+}
+
+func (t toldOf) Done(_ context.Context, effect string) (bool, error) { return t.done[effect], nil }
+
+func TestTeamIsLookedUpOnceForAllThatHappensTogether(t *testing.T) {
+	t.Parallel()
+	people := &asked{}
+	m := &notify.Mail{People: people, Told: toldOf{done: map[string]bool{"mail support 2#e aino": true}}}
+	told := make([]*store.Notification, 4)
+	for i, cursor := range []string{"1#e", "2#e", "3#e", "4#e"} {
+		told[i] = &store.Notification{Cursor: cursor, Team: "support", For: "team", Why: "failed", Case: "k"}
+	}
+	wanted, err := m.Wanted(t.Context(), told)
+	if want := []bool{true, false, true, true}; err != nil || !slices.Equal(wanted, want) {
+		t.Errorf("wanted are %v, %v; want %v: who was told of the second is not told again", wanted, err, want)
+	}
+	if people.times != 1 {
+		t.Errorf("the team was looked up %d times", people.times)
+	}
 }

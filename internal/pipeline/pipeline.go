@@ -19,6 +19,7 @@ import (
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
 	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/timeline"
 )
 
@@ -40,6 +41,9 @@ type Deps struct {
 	// Push tells connected staff at once; Notifiers tell them in other ways. Both may be empty.
 	Push      Push
 	Notifiers []Notifier
+	// Watch, when set, is shown every batch of changes before anything follows from it. It must not block for long, and cannot
+	// fail the batch.
+	Watch func(context.Context, []table.Change)
 	// Instance, when set, names this process: it numbers what it accepts, because the queues count nothing (docs/adr/0012).
 	Instance string
 	// Notice understands what a mail provider puts into the Mails queue by itself; nil where only our own listener does.

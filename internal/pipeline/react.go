@@ -21,6 +21,9 @@ import (
 // the whole batch comes again. A change of an item that cannot be read is logged and counted, and passed over.
 func (p *Pipeline) React(ctx context.Context, changes []table.Change) error {
 	ctx = table.Redoable(ctx)
+	if p.Watch != nil {
+		p.Watch(ctx, changes)
+	}
 	each, err := p.Store.Notify(ctx, changes)
 	var unread store.Skipped
 	if err = unread.Take(err); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/fault"
@@ -14,8 +15,9 @@ import (
 
 // Notifier tells staff outside the socket, at least once; it keeps its own record of what it told whom.
 type Notifier interface {
-	// Wanted says whether anybody is to be told of it by this notifier. React asks, before anything is queued for it.
-	Wanted(ctx context.Context, n *store.Notification) (bool, error)
+	// Wanted says of which notifications anybody is to be told by this notifier, one place for each. React asks for a whole
+	// batch together, before anything is queued, so that the notifier looks once for who works where.
+	Wanted(ctx context.Context, told []*store.Notification) ([]bool, error)
 	// Notify tells them. An error says that somebody was not reached: it is called again later, and tells only those.
 	Notify(ctx context.Context, n *store.Notification) error
 }
@@ -23,16 +25,14 @@ type Notifier interface {
 // notify queues what staff are to be told of outside the socket. The telling is Deliver's: a mail relay that is slow or down
 // must not hold up the change feed, by which answers and files go their way too.
 func (p *Pipeline) notify(ctx context.Context, told []*store.Notification) error {
+	told = slices.DeleteFunc(slices.Clone(told), func(n *store.Notification) bool { return n.For == "" })
+	wanted, err := p.wanted(ctx, told)
+	if err != nil {
+		return fmt.Errorf("notify of %d changes: %w", len(told), err)
+	}
 	var out []queue.Outgoing
-	for _, n := range told {
-		if n.For == "" {
-			continue
-		}
-		wanted, err := p.wanted(ctx, n)
-		if err != nil {
-			return fmt.Errorf("notify of %s: %w", n.Case, err)
-		}
-		if !wanted {
+	for i, n := range told {
+		if !wanted[i] {
 			continue
 		}
 		body, err := json.Marshal(wakeUp{Tell: n})
@@ -50,13 +50,21 @@ func (p *Pipeline) notify(ctx context.Context, told []*store.Notification) error
 	return nil
 }
 
-func (p *Pipeline) wanted(ctx context.Context, n *store.Notification) (bool, error) {
+func (p *Pipeline) wanted(ctx context.Context, told []*store.Notification) ([]bool, error) {
+	wanted := make([]bool, len(told))
+	if len(told) == 0 {
+		return wanted, nil
+	}
 	for _, notifier := range p.Notifiers {
-		if wanted, err := notifier.Wanted(ctx, n); wanted || err != nil {
-			return wanted, err
+		by, err := notifier.Wanted(ctx, told)
+		if err != nil {
+			return nil, err
+		}
+		for i := range wanted {
+			wanted[i] = wanted[i] || by[i]
 		}
 	}
-	return false, nil
+	return wanted, nil
 }
 
 const (

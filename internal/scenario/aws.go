@@ -286,7 +286,8 @@ func (w *amazon) Sockets(context.Context) (string, error) {
 		return "", errors.Join(err, stop())
 	}
 	handler = awslambda.WebSocket(answering)
-	w.functions["React"].Pipeline.Push = telling.Sockets
+	react := w.functions["React"].Pipeline
+	react.Push, react.Watch = telling.Sockets, telling.Watch
 	w.sockets, w.closing = "ws://"+addr+"/socket", stop
 	return w.sockets, nil
 }

@@ -96,6 +96,25 @@ func (p *Play) signIn(ctx context.Context, who string) error {
 	return nil
 }
 
+// compileSignOut ends the session of a member of staff.
+func compileSignOut(a *args) (action, error) {
+	who, err := who(a)
+	return func(ctx context.Context, p *Play) error {
+		if p.staff[who] == "" {
+			return fmt.Errorf("%s is not signed in", who)
+		}
+		status, answer, _, err := p.request(in(ctx, "api"), http.MethodDelete, "/api/v1/sessions/current", nil, map[string]string{"Cookie": p.staff[who]})
+		if err != nil {
+			return err
+		}
+		if status != http.StatusNoContent {
+			return fmt.Errorf("%s signs out: %d %s", who, status, answer)
+		}
+		p.staff[who] = "" // whatever they do next, they sign in again
+		return nil
+	}, err
+}
+
 // staffRoles are who may act.
 var staffRoles = []string{"agent", "lead", "admin"}
 

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,10 @@ const hearWithin = time.Minute
 // compileSocket has somebody open the staff socket and say hello, as every client does.
 func compileSocket(a *args) (action, error) {
 	who := a.at["ROLE"] + " " + a.at["NAME"]
+	more := ""
+	if a.named["batch"] != "" {
+		more = "&batch=" + url.QueryEscape(a.named["batch"])
+	}
 	return func(ctx context.Context, p *Play) error {
 		status, body, err := p.call(ctx, who, http.MethodPost, "/api/v1/socket-ticket", map[string]string{}, "")
 		if err != nil || status >= http.StatusMultipleChoices {
@@ -51,7 +56,7 @@ func compileSocket(a *args) (action, error) {
 		}
 		within, cancel := context.WithTimeout(ctx, hearWithin)
 		defer cancel()
-		conn, answer, err := websocket.Dial(within, address+"?ticket="+url.QueryEscape(made.Ticket), nil)
+		conn, answer, err := websocket.Dial(within, address+"?ticket="+url.QueryEscape(made.Ticket)+more, nil)
 		if err != nil {
 			return fmt.Errorf("open the socket: %w", err)
 		}
@@ -122,19 +127,35 @@ func compileHeard(a *args) (action, error) {
 	}, nil
 }
 
+// event is what a socket is told.
+type event struct {
+	Type, Cursor, Case string
+	Entry              *timeline.Entry
+}
+
+// eventsOf reads a frame: one event, or an array of them where the client takes that.
+func eventsOf(frame []byte) (all []event, err error) {
+	if bytes.HasPrefix(frame, []byte("[")) {
+		return all, json.Unmarshal(frame, &all)
+	}
+	all = make([]event, 1)
+	return all, json.Unmarshal(frame, &all[0])
+}
+
 // shown draws the entries that a socket was told of, in the order of their first appearance. end says why no more will come.
 func (p *Play) shown(s *socket) (lines []string, end, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := map[string]int{}
-	for _, message := range s.heard {
-		var m struct {
-			Type, Cursor, Case string
-			Entry              *timeline.Entry
+	var told []event
+	for _, frame := range s.heard {
+		all, err := eventsOf(frame)
+		if err != nil {
+			return nil, nil, fmt.Errorf("a socket was told %q: %w", frame, err)
 		}
-		if err := json.Unmarshal(message, &m); err != nil {
-			return nil, nil, fmt.Errorf("a socket was told %q: %w", message, err)
-		}
+		told = append(told, all...)
+	}
+	for _, m := range told {
 		key, line := m.Type+" "+m.Case, m.Type
 		if m.Entry != nil {
 			key, line = m.Entry.Entry, m.Type+" "+p.drawEntry(m.Entry)
@@ -150,6 +171,31 @@ func (p *Play) shown(s *socket) (lines []string, end, err error) {
 		lines[n] = line
 	}
 	return lines, s.end, nil
+}
+
+// compileClosed waits until the other side has closed a socket.
+func compileClosed(a *args) (action, error) {
+	return func(ctx context.Context, p *Play) error {
+		s := p.sockets[a.at["NAME"]]
+		if s == nil {
+			return fmt.Errorf("%s has opened no socket", a.at["NAME"])
+		}
+		ctx, cancel := context.WithTimeout(ctx, hearWithin)
+		defer cancel()
+		for {
+			s.mu.Lock()
+			end := s.end
+			s.mu.Unlock()
+			if websocket.CloseStatus(end) != -1 {
+				return nil
+			}
+			select {
+			case <-s.more:
+			case <-ctx.Done():
+				return &unmet{fmt.Sprintf("expect socket %s closed: it is open, %v", a.at["NAME"], end)}
+			}
+		}
+	}, nil
 }
 
 func compareLines(what string, got, block []string) error {

@@ -42,11 +42,11 @@ func relay(c *app.RelayConfig, look app.Lookup) (channel.Mailer, error) {
 type late struct{ to *notify.Mail }
 
 // Wanted says whether there is anybody to tell.
-func (l *late) Wanted(ctx context.Context, n *store.Notification) (bool, error) {
+func (l *late) Wanted(ctx context.Context, told []*store.Notification) ([]bool, error) {
 	if l.to == nil {
-		return false, nil
+		return make([]bool, len(told)), nil
 	}
-	return l.to.Wanted(ctx, n)
+	return l.to.Wanted(ctx, told)
 }
 
 // Notify tells, once there is somebody to tell.

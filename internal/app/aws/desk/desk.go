@@ -51,11 +51,11 @@ func MustNew(s *aws.System) *Desk {
 	return d
 }
 
-// Tell has the pipeline tell staff: their sockets at once (React), and those who asked for it by mail (React finds out whether
+// Tell has the pipeline close the sockets of sessions that end, and tell staff: their sockets at once (React), and those who asked for it by mail (React finds out whether
 // there are any, Deliver sends).
 func (d *Desk) Tell() *pipeline.Pipeline {
 	p := d.system.Pipeline
-	p.Push = d.Sockets
+	p.Push, p.Watch = d.Sockets, d.Watch
 	p.Notifiers = append(p.Notifiers, &notify.Mail{
 		People: d.Auth, Told: d.system.Store, Mailer: p.Mailer, From: p.MailAddress, BaseURL: d.system.Env.BaseURL, Now: p.Now,
 		Channels: p.Channels, Log: p.Log,

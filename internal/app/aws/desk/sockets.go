@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,10 @@ type connection struct {
 	// Cursor is where the client wants to go on from. API Gateway lets nothing be sent before $connect is answered, so the
 	// first frame of the client asks for it.
 	Cursor string `json:"cursor,omitempty"`
+	// Batch says that the client takes several messages in a frame.
+	Batch bool `json:"batch,omitempty"`
+	// Principal is who opened it; "" in connections of an earlier version.
+	Principal string `json:"principal,omitempty"`
 }
 
 // Sockets is the staff socket on API Gateway: connections are items of the table, and what they are told is authorised event
@@ -90,7 +95,8 @@ func (s *Sockets) Connect(ctx context.Context, id string, r *http.Request) int {
 		return http.StatusForbidden
 	}
 	if err == nil {
-		c := connection{ID: id, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: query.Get("cursor")}
+		wants := live.OpeningOf(query)
+		c := connection{ID: id, Principal: p.ID, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: wants.Cursor, Batch: wants.Batch}
 		err = s.save(ctx, &c)
 	}
 	if err != nil {
@@ -129,22 +135,26 @@ func (s *Sockets) Message(ctx context.Context, id string, frame []byte) error {
 	if err != nil {
 		return fmt.Errorf("answer socket %s: %w", id, err)
 	}
-	send := func(ctx context.Context, body []byte) error { return s.post(ctx, c, body) }
 	if cursor, ok := live.Resumes(frame); ok {
-		return s.resume(ctx, c, p, cursor, send)
+		return s.resume(ctx, c, p, cursor)
 	}
-	if err := send(ctx, live.Answer(frame)); err != nil || c.Cursor == "" {
+	if err := s.post(ctx, c, live.Answer(frame)); err != nil || c.Cursor == "" {
 		return unlessGone(err)
 	}
-	if err := s.resume(ctx, c, p, c.Cursor, send); err != nil {
+	if err := s.resume(ctx, c, p, c.Cursor); err != nil {
 		return err
 	}
 	c.Cursor = ""
 	return s.save(ctx, c)
 }
 
-func (s *Sockets) resume(ctx context.Context, c *connection, p *auth.Principal, cursor string, send func(context.Context, []byte) error) error {
-	err := s.people.Live.Resume(ctx, p, cursor, send)
+// outlet is where the messages of a connection go.
+func (s *Sockets) outlet(c *connection) live.Outlet {
+	return live.Outlet{Send: func(ctx context.Context, frame []byte) error { return s.post(ctx, c, frame) }, Batch: c.Batch, Most: maxMessage}
+}
+
+func (s *Sockets) resume(ctx context.Context, c *connection, p *auth.Principal, cursor string) error {
+	err := s.people.Live.Resume(ctx, p, cursor, s.outlet(c))
 	if err != nil && fault.Of(err) == fault.Invalid {
 		return s.hangUp(ctx, c.ID) // as the local socket does: the cursor is none
 	}
@@ -161,8 +171,45 @@ func unlessGone(err error) error {
 	return err
 }
 
-// Push implements the pipeline's Push: every connection is told what its principal may see. What does not arrive is fetched
-// by cursor, so a failure is logged and no more.
+// Watch closes the sockets of sessions and tokens that a change of the table ended, and looks anew at what a user may see whose
+// rights have changed. What cannot be closed now is closed when it is told something or says something, so a failure is logged
+// and no more.
+func (s *Sockets) Watch(ctx context.Context, changes []table.Change) {
+	var ended []auth.Revoked
+	for i := range changes {
+		if r, ok := auth.RevokedBy(&changes[i]); ok {
+			ended = append(ended, r)
+		}
+	}
+	if len(ended) == 0 || s.gateway == nil {
+		return
+	}
+	open, err := s.open(ctx)
+	if err != nil {
+		s.log.ErrorContext(ctx, "sockets of ended sessions not closed", "err", err)
+		return
+	}
+	for _, c := range open {
+		concerned := slices.ContainsFunc(ended, func(r auth.Revoked) bool { return c.Principal == "" || r.Concerns(c.Principal, c.Credential) })
+		if !concerned {
+			continue
+		}
+		s.forget(c.Credential)
+		if err := s.tell(ctx, c, nil); err != nil {
+			s.log.WarnContext(ctx, "socket not looked at", "connection", c.ID, "err", err)
+		}
+	}
+}
+
+// forget has a credential asked about anew.
+func (s *Sockets) forget(c auth.Credential) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, c)
+}
+
+// Push implements the pipeline's Push: every connection is told what its principal may see, each entry and case once, and all
+// in one frame where the client takes that. What does not arrive is fetched by cursor, so a failure is logged and no more.
 func (s *Sockets) Push(ctx context.Context, told []*store.Notification) {
 	if s.gateway == nil {
 		return
@@ -193,35 +240,17 @@ func (s *Sockets) Push(ctx context.Context, told []*store.Notification) {
 // prepare makes what is sent, once for all connections.
 func (s *Sockets) prepare(ctx context.Context, told []*store.Notification) []*live.Message {
 	var ready []*live.Message
-	for _, n := range told {
+	for _, n := range live.Newest(told, func(n *store.Notification) *store.Notification { return n }) {
 		m, err := s.people.Live.Message(ctx, n)
 		if err != nil {
 			s.log.WarnContext(ctx, "sockets not told", "case", n.Case, "err", err)
 			continue
 		}
 		if m != nil { // it would be when the case was erased
-			m.Body = fit(m.Body)
 			ready = append(ready, m)
 		}
 	}
 	return ready
-}
-
-// fit leaves the entry out of a message that API Gateway would refuse: the client reads it by the case.
-func fit(body []byte) []byte {
-	if len(body) <= maxMessage {
-		return body
-	}
-	fields := map[string]json.RawMessage{}
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return []byte(`{"type":"refetch"}`)
-	}
-	delete(fields, "entry")
-	short, err := json.Marshal(fields)
-	if err != nil {
-		return []byte(`{"type":"refetch"}`)
-	}
-	return short
 }
 
 func (s *Sockets) tell(ctx context.Context, c *connection, ready []*live.Message) error {
@@ -232,15 +261,13 @@ func (s *Sockets) tell(ctx context.Context, c *connection, ready []*live.Message
 	if err != nil {
 		return err
 	}
+	var bodies [][]byte
 	for _, m := range ready {
-		if !m.SeenBy(p) {
-			continue
-		}
-		if err := s.post(ctx, c, m.Body); err != nil {
-			return unlessGone(err)
+		if m.SeenBy(p) {
+			bodies = append(bodies, m.Body)
 		}
 	}
-	return nil
+	return unlessGone(s.outlet(c).SendAll(ctx, bodies))
 }
 
 // post sends one message. 410 means that nobody is there: the connection is removed (FAULT 65), unless it is so young that
@@ -248,7 +275,7 @@ func (s *Sockets) tell(ctx context.Context, c *connection, ready []*live.Message
 func (s *Sockets) post(ctx context.Context, c *connection, body []byte) error {
 	within, cancel := context.WithTimeout(ctx, postWithin)
 	defer cancel()
-	_, err := s.gateway.PostToConnection(within, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: aws.String(c.ID), Data: fit(body)})
+	_, err := s.gateway.PostToConnection(within, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: aws.String(c.ID), Data: body})
 	var gone *types.GoneException
 	if errors.As(err, &gone) {
 		if s.store.Now().Sub(c.OpenedAt) > opening {

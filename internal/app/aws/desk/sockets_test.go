@@ -19,6 +19,7 @@ import (
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/live"
+	"github.com/aikajana/aikajana/internal/store"
 )
 
 // strict is a management API that knows who is connected: everybody else is gone. moto cannot play it: its post_to_connection
@@ -80,7 +81,7 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Desk: apptest.New(t, apptest.Options{}), t: t, gateway: &strict{open: map[string][]string{}}}
 	b.Sockets = newSockets(b.People, &appaws.System{App: b.App, Log: slog.New(slog.DiscardHandler)}, "desk.example", b.gateway)
-	b.Pipeline.Push = b.Sockets
+	b.Pipeline.Push, b.Pipeline.Watch = b.Sockets, b.Watch
 	return b
 }
 
@@ -98,11 +99,19 @@ func (b *bench) agent(team string) auth.Principal {
 // open opens a socket for a principal, as API Gateway does: it is there once $connect was answered.
 func (b *bench) open(id string, p auth.Principal, cursor string) int {
 	b.t.Helper()
+	return b.openAs(id, p, cursor, "")
+}
+
+// openAs is open with more in the address.
+func (b *bench) openAs(id string, p auth.Principal, cursor, more string) int {
+	b.t.Helper()
 	ticket, _, err := b.Auth.Ticket(b.t.Context(), p)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	status := b.Connect(b.t.Context(), id, handshake(b.t, ticket, cursor, "https://desk.example"))
+	r := handshake(b.t, ticket, cursor, "https://desk.example")
+	r.URL.RawQuery += more
+	status := b.Connect(b.t.Context(), id, r)
 	if status == http.StatusOK {
 		b.gateway.mu.Lock()
 		b.gateway.open[id] = []string{}
@@ -130,6 +139,12 @@ func handshake(t *testing.T, ticket, cursor, origin string) *http.Request {
 func (b *bench) write(text string) {
 	b.t.Helper()
 	b.Write("whatsapp", "main", "358401234567", text)
+}
+
+// notifications are those of a team, with the entries as they are now.
+func (b *bench) notifications(team string) []*store.Notification {
+	b.t.Helper()
+	return must(b.Store.Notifications(b.t.Context(), team, "", 100))(b.t)
 }
 
 func (b *bench) connections() int {
@@ -239,7 +254,32 @@ func TestTicketWorksOnceAndOnlyFromOurPages(t *testing.T) {
 	}
 }
 
-func TestEndedSessionClosesItsSockets(t *testing.T) {
+func TestEndedSessionClosesItsSocketsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p, other := b.agent("sales"), b.agent("sales")
+	for id, who := range map[string]auth.Principal{"c": p, "d": other} {
+		if b.open(id, who, "") != http.StatusOK {
+			t.Fatal("not opened")
+		}
+	}
+	b.write("before") // so that who is at the other end is known for a while
+	if err := b.Auth.RevokeToken(t.Context(), "test", strings.TrimPrefix(p.ID, "token:")); err != nil {
+		t.Fatal(err)
+	}
+	b.React() // nobody says anything, and nobody writes
+	if heard := b.gateway.heard("c"); heard != nil {
+		t.Errorf("the socket is open and heard %q", heard)
+	}
+	if b.gateway.heard("d") == nil {
+		t.Error("somebody else's socket was closed")
+	}
+	if n := b.connections(); n != 1 {
+		t.Errorf("%d connections are stored", n)
+	}
+}
+
+func TestSocketWhoseEndWasNotHeardOfClosesWhenItIsToldSomething(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	p := b.agent("sales")
@@ -247,6 +287,7 @@ func TestEndedSessionClosesItsSockets(t *testing.T) {
 		t.Fatal("not opened")
 	}
 	b.write("before")
+	b.Pipeline.Watch = nil // the change is passed over
 	if err := b.Auth.RevokeToken(t.Context(), "test", strings.TrimPrefix(p.ID, "token:")); err != nil {
 		t.Fatal(err)
 	}
@@ -298,13 +339,37 @@ func TestFault66_ConnectionThatOutlivedItsTimeIsNotTold(t *testing.T) {
 	}
 }
 
-func TestMessageOverTheGatewaysLimitGoesWithoutItsEntry(t *testing.T) {
+func TestWhatHappensTogetherGoesInOneFrameToWhoeverTakesThat(t *testing.T) {
 	t.Parallel()
-	long := []byte(`{"cursor":"c","type":"entry","case":"k","entry":{"text":"` + strings.Repeat("ä", maxMessage) + `"}}`)
-	if got := string(fit(long)); got != `{"case":"k","cursor":"c","type":"entry"}` {
-		t.Errorf("it became %.80s", got)
+	b := setup(t)
+	p := b.agent("sales")
+	for id, batch := range map[string]string{"plain": "", "batch": "&batch=yes"} {
+		if b.openAs(id, p, "", batch) != http.StatusOK {
+			t.Fatal("not opened")
+		}
 	}
-	if got := string(fit([]byte(`{"type":"pong"}`))); got != `{"type":"pong"}` {
-		t.Errorf("a short one became %s", got)
+	b.Quietly(func() { b.write("one") })
+	var told []*store.Notification
+	for _, n := range b.notifications("sales") {
+		told = append(told, n, n) // the same entry, changed twice in a batch
+	}
+	b.Quietly(func() { b.write("two"); b.write("three") })
+	told = append(told, b.notifications("sales")[1:]...)
+	b.Push(t.Context(), told)
+	if heard := b.gateway.heard("plain"); len(heard) != 3 || !strings.HasPrefix(heard[0], "{") {
+		t.Errorf("who takes one message in a frame heard %q", heard)
+	}
+	heard := b.gateway.heard("batch")
+	var events []struct {
+		Cursor string
+		Entry  struct{ Message struct{ Text string } }
+	}
+	if len(heard) != 1 || json.Unmarshal([]byte(heard[0]), &events) != nil || len(events) != 3 {
+		t.Fatalf("who takes several heard %q", heard)
+	}
+	for i, text := range []string{"one", "two", "three"} {
+		if events[i].Entry.Message.Text != text || i > 0 && events[i].Cursor == events[i-1].Cursor {
+			t.Errorf("event %d is %+v, want %s", i, events[i], text)
+		}
 	}
 }
