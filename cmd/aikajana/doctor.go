@@ -19,8 +19,10 @@ type doctorCmd struct {
 
 // Help shows an example.
 func (doctorCmd) Help() string {
-	return "Asks a handful of times, as providers and customers do: health, clock, certificate, routes, the refusal of webhooks without a signature " +
-		"(noted at the account as any refusal is), and the DNS records of the desk's mail domains. With an administrator's token also for dead letters and uneven ledgers. Changes nothing. Exit 1 when there is a problem.\n\n" +
+	return "Looks from outside, as providers and customers do: health, clock, certificate, routes, forms, the refusal of webhooks without a signature, " +
+		"with a wrong one and for nobody's account (noted at the account as any refusal is; bodies are empty, so none is kept), handshakes, " +
+		"and the DNS records of the desk's mail domains. With a token also the socket and every connected account, dead letters and uneven ledgers; " +
+		"with an administrator's also handshakes with the right token. Changes no customer's data. Exit 1 when there is a problem.\n\n" +
 		"Example: aikajana --server https://desk.example --token $TOKEN doctor --dkim-selector abc --dkim-selector def"
 }
 
@@ -59,11 +61,11 @@ func showFindings(s streams, found []doctor.Finding, asJSON bool) error {
 		return out.Encode(map[string]any{"findings": found, "well": !doctor.Sick(found)})
 	}
 	for _, f := range found {
-		line := fmt.Sprintf("%-8s %s  %s: %s", f.State, f.Check, f.Subject, f.Found)
+		line := fmt.Sprintf("%s %s: %s", f.Check, f.Subject, f.Found)
 		if f.Do != "" {
 			line += " -> " + f.Do
 		}
-		if _, err := fmt.Fprintln(s.out, terminal.Line(line)); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%-8s %s\n", f.State, terminal.Line(line)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -24,6 +25,25 @@ type follower struct {
 	seen   map[string]drawn
 	cases  map[string]terminal.CaseName
 	cursor string
+	// chance is some number from 0 up to n without it; sleep waits, and says whether it may go on. The tests choose them.
+	chance func(n time.Duration) time.Duration
+	sleep  func(ctx context.Context, d time.Duration) bool
+}
+
+func newFollower(r *remote, person *client.Customer, limit int) *follower {
+	return &follower{remote: r, person: *person, limit: limit, chance: rand.N[time.Duration], sleep: sleep}
+}
+
+// sleep waits, or until ctx ends: then it is false.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // drawn is an entry as it was drawn last. Two changes may fall into one millisecond, so the time alone does not tell.
@@ -58,7 +78,8 @@ func (f *follower) name() {
 }
 
 const (
-	// firstPause and longPause are between attempts to reach the server again.
+	// firstPause and longPause are between attempts to reach the server again, give or take half of it: when a server restarts,
+	// every client loses it at once, and API Gateway opens 500 new sockets a second (docs/aws/limits.md).
 	firstPause = 500 * time.Millisecond
 	longPause  = 15 * time.Second
 	// lookEvery is how often it is asked who the person is: merging and erasing are no events of an entry. After an event of
@@ -96,12 +117,8 @@ func (f *follower) follow(ctx context.Context) error {
 		case !errors.As(err, &away) && !refused:
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !f.sleep(ctx, wait/2+f.chance(wait)) {
 			return nil
-		case <-timer.C:
 		}
 		wait = min(2*wait, longPause)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/app/local"
+	"github.com/aikajana/aikajana/internal/client"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/terminal"
@@ -321,6 +322,64 @@ func TestFollowingAnErasedPersonEndsAndSaysSo(t *testing.T) {
 	f.command("erase", "whatsapp.phone:358401234567", "--yes")
 	if code := <-f.code; code != exitOK || !strings.Contains(f.out.String(), "was erased") {
 		t.Errorf("exit code %d:\n%s", code, f.out.String())
+	}
+}
+
+// goneAfter is a follower whose server has gone for good, who gives up after so many pauses, and when it asked again, by their sum.
+func goneAfter(t *testing.T, pauses int, chance func(time.Duration) time.Duration) (waits, times []time.Duration) {
+	t.Helper()
+	nobody, err := client.New(client.Options{Server: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFollower(&remote{Client: nobody}, new(client.Customer), 10)
+	f.screen = terminal.New(io.Discard, terminal.Options{}) // it has drawn something before
+	if chance != nil {
+		f.chance = chance
+	}
+	var at time.Duration
+	f.sleep = func(_ context.Context, d time.Duration) bool {
+		at += d
+		waits, times = append(waits, d), append(times, at)
+		return len(waits) < pauses
+	}
+	if err := f.follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return waits, times
+}
+
+func TestClientsThatLostTheServerTogetherDoNotComeBackTogether(t *testing.T) {
+	t.Parallel()
+	const pauses = 12
+	_, one := goneAfter(t, pauses, nil)
+	_, other := goneAfter(t, pauses, nil)
+	for i := range pauses {
+		if one[i] == other[i] {
+			t.Errorf("attempt %d of both comes after %s", i+1, one[i])
+		}
+	}
+	// The pauses double up to a quarter of a minute, and chance moves each by half at most.
+	mean := firstPause
+	shortest, _ := goneAfter(t, pauses, func(time.Duration) time.Duration { return 0 })
+	longest, _ := goneAfter(t, pauses, func(n time.Duration) time.Duration { return n - 1 })
+	for i := range pauses {
+		if shortest[i] != mean/2 || longest[i] != mean/2+mean-1 {
+			t.Errorf("pause %d is between %s and %s, want %s give or take half", i+1, shortest[i], longest[i], mean)
+		}
+		mean = min(2*mean, 15*time.Second)
+	}
+	if longest[pauses-1] >= 23*time.Second {
+		t.Errorf("the longest pause is %s", longest[pauses-1])
+	}
+}
+
+func TestWhoIsToldToEndWhileWaitingEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if sleep(ctx, time.Hour) || !sleep(t.Context(), time.Nanosecond) {
+		t.Error("it does not say which of the two it was")
 	}
 }
 

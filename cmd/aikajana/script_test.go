@@ -24,7 +24,8 @@ import (
 // TestCommandsBehaveAsTheirScriptsSay runs testdata/script/*.txtar. Beside testscript's own commands there are
 //
 //	exits N COMMAND …   the command ends with exit code N
-//	desk                a desk opens in $WORK/desk; AIKAJANA_SERVER and AIKAJANA_TOKEN lead to it
+//	desk [FILE]         a desk opens in $WORK/desk, with a form and a mailbox or the accounts of the file; AIKAJANA_SERVER and
+//	                    AIKAJANA_TOKEN lead to it
 //	closes              it closes
 //	form NAME TEXT      somebody fills in the web form, and it is in the timeline
 //	forged              a delivery with a wrong signature comes to whatsapp/main
@@ -75,9 +76,13 @@ type deskKey struct{}
 // opened is the desk of one script.
 type opened struct{ end func() error }
 
-func opens(ts *testscript.TestScript, _ bool, _ []string) {
+func opens(ts *testscript.TestScript, _ bool, args []string) {
 	config := ts.MkAbs("accounts.json")
-	ts.Check(os.WriteFile(config, []byte(`{"accounts":[{"channel":"form","account":"main"},{"channel":"email","account":"main","settings":{"address":"help@desk.example"}}]}`), 0o600))
+	accounts := `{"accounts":[{"channel":"form","account":"main"},{"channel":"email","account":"main","settings":{"address":"help@desk.example"}}]}`
+	if len(args) > 0 {
+		accounts = ts.ReadFile(args[0])
+	}
+	ts.Check(os.WriteFile(config, []byte(accounts), 0o600))
 	server, err := local.Open(local.Options{Data: ts.MkAbs("desk"), HTTP: "127.0.0.1:0", Config: config, Token: adminToken, AdminPassword: "correct horse battery"})
 	ts.Check(err)
 	ctx, stop := context.WithCancel(context.Background())

@@ -39,7 +39,7 @@ func (c *timelineCmd) Run(ctx context.Context, r *remote) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{remote: r, person: who.Value, limit: c.Limit}
+	f := newFollower(r, &who.Value, c.Limit)
 	if c.Follow && !r.json {
 		return f.follow(ctx)
 	}

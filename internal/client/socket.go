@@ -28,7 +28,7 @@ const pingEvery = 5 * time.Minute
 // breaks or each fails. cursor resumes behind an earlier event; events may repeat from 30 s before it, so each drops what it
 // knows.
 func (c *Client) Follow(ctx context.Context, ticket *Ticket, cursor string, each func(*Event) error) error {
-	at, err := c.socketAt(ticket, cursor)
+	at, err := c.SocketAt(ticket, cursor)
 	if err != nil {
 		return err
 	}
@@ -81,8 +81,9 @@ func eventsOf(frame []byte) ([]Event, error) {
 	return one, err
 }
 
-// socketAt is where the socket is opened: where the ticket says, which on AWS is a name of its own, else below the server.
-func (c *Client) socketAt(ticket *Ticket, cursor string) (string, error) {
+// SocketAt is where the socket is opened: where the ticket says, which on AWS is a name of its own, else below the server. The
+// address holds the ticket: it belongs into no message.
+func (c *Client) SocketAt(ticket *Ticket, cursor string) (string, error) {
 	at, err := url.Parse(ticket.URL)
 	if err != nil {
 		return "", errors.New("follow: the server named no address for the socket") // not the error: it holds the ticket

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,7 +32,8 @@ const (
 
 // Finding is one check and what it found.
 type Finding struct {
-	// Check is what was looked at (health, clock, tls, route, accounts, queue, ledger, webhook, mail), Subject where: a path, an account, a domain.
+	// Check is what was looked at (health, clock, tls, route, socket, accounts, queue, ledger, form, handshake, signature, mail),
+	// Subject where: a path, an account, a domain.
 	Check   string `json:"check"`
 	Subject string `json:"subject"`
 	State   State  `json:"state"`
@@ -53,7 +55,8 @@ type Account struct{ Channel, Name string }
 type Options struct {
 	// Server is the deployment's address, like https://desk.example.
 	Server string
-	// Token, when set, is an API token that may read accounts: those are looked at beside the ones named here.
+	// Token, when set, is an API token. One that may read accounts has those looked at beside the ones named here; one that may
+	// manage them is shown verify tokens, which handshakes are made with.
 	Token string
 	// Accounts and Addresses are looked at even when no token tells of them.
 	Accounts  []Account
@@ -67,14 +70,15 @@ type Options struct {
 	Now func() time.Time
 }
 
-// maxAccounts is how many accounts are looked at: each takes two requests.
-const maxAccounts = 8
-
 // Run looks at everything. An error means that the options are wrong; a server that does not answer is a finding.
 func Run(ctx context.Context, o Options) ([]Finding, error) {
-	base, err := url.Parse(strings.TrimRight(o.Server, "/"))
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, fmt.Errorf("--server %q is not an address like https://desk.example", o.Server)
+	desk, err := client.New(client.Options{Server: o.Server, Token: o.Token, Transport: o.Transport, Timeout: patience})
+	if err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(desk.Server())
+	if err != nil {
+		return nil, err
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -82,18 +86,18 @@ func Run(ctx context.Context, o Options) ([]Finding, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &examination{o: o, base: base, http: &http.Client{
-		Transport: o.Transport, Timeout: 15 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	e := &examination{
+		o: o, base: base, desk: desk, told: map[Account]client.Account{}, strangers: map[string]*reply{},
+		http: &http.Client{
+			Transport: o.Transport, Timeout: patience,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
 	if e.health(ctx) {
 		e.routes(ctx)
 		e.connected(ctx)
-		for _, a := range e.o.Accounts[:min(len(e.o.Accounts), maxAccounts)] {
+		for _, a := range e.o.Accounts {
 			e.account(ctx, a)
-		}
-		if n := len(e.o.Accounts) - maxAccounts; n > 0 {
-			e.find("webhook", fmt.Sprintf("%d more accounts", n), Unknown, "only the first accounts are looked at", "name the others with --account, a few at a time")
 		}
 	}
 	var domains []string
@@ -112,11 +116,23 @@ func Sick(found []Finding) bool {
 	return slices.ContainsFunc(found, func(f Finding) bool { return f.State == Problem })
 }
 
+// patience is how long one answer is waited for; maxRead how much of it is read, in bytes.
+const (
+	patience = 15 * time.Second
+	maxRead  = 64 << 10
+)
+
 type examination struct {
-	o     Options
-	base  *url.URL
-	http  *http.Client
-	found []Finding
+	o    Options
+	base *url.URL
+	http *http.Client
+	// desk is the API, asked with the token; http asks as strangers do.
+	desk *client.Client
+	// told is what the API says of accounts.
+	told map[Account]client.Account
+	// strangers are the answers to a wrong signature for an account that does not exist, by channel.
+	strangers map[string]*reply
+	found     []Finding
 }
 
 func (e *examination) find(check, subject string, state State, found, do string) {
@@ -126,37 +142,52 @@ func (e *examination) find(check, subject string, state State, found, do string)
 	e.found = append(e.found, Finding{Check: check, Subject: subject, State: state, Found: found, Do: do})
 }
 
-// reply is an answer without its body, which nobody looks at.
+// reply is an answer, and when it was asked for and came.
 type reply struct {
-	status int
-	header http.Header
-	tls    *tls.ConnectionState
+	status         int
+	header         http.Header
+	body           string
+	tls            *tls.ConnectionState
+	asked, arrived time.Time
 }
 
-// ask sends one request without credentials.
-func (e *examination) ask(ctx context.Context, method, path string) (*reply, error) {
-	r, err := http.NewRequestWithContext(ctx, method, e.base.String()+path, http.NoBody)
+// ask sends one request without credentials and without a body. at is a path of the server's, or a whole address.
+func (e *examination) ask(ctx context.Context, method, at string, header http.Header) (*reply, error) {
+	if strings.HasPrefix(at, "/") {
+		at = e.base.String() + at
+	}
+	r, err := http.NewRequestWithContext(ctx, method, at, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
+	if header != nil {
+		r.Header = header.Clone()
+	}
 	r.Header.Set("User-Agent", "aikajana-doctor")
+	asked := e.o.Now()
 	answer, err := e.http.Do(r)
 	if err != nil {
 		return nil, err
 	}
-	return &reply{answer.StatusCode, answer.Header, answer.TLS}, answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // read as far as it is wanted
+	got := &reply{status: answer.StatusCode, header: answer.Header, tls: answer.TLS, asked: asked, arrived: e.o.Now()}
+	if got.status == http.StatusSwitchingProtocols {
+		return got, nil // what follows is no answer but a socket
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxRead))
+	got.body = string(body)
+	return got, err
 }
 
 // health asks whether the server can write, and looks at its certificate and clock on the way. false means that nobody
 // answers, so that asking more is in vain.
 func (e *examination) health(ctx context.Context) bool {
-	at := e.o.Now()
-	answer, err := e.ask(ctx, http.MethodGet, "/healthz")
+	const path = "/healthz"
+	answer, err := e.ask(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		e.unreachable(err)
 		return false
 	}
-	const path = "/healthz"
 	switch answer.status {
 	case http.StatusOK:
 		e.find("health", path, OK, "it answers and can write", "")
@@ -165,8 +196,8 @@ func (e *examination) health(ctx context.Context) bool {
 	default:
 		e.find("health", path, Problem, said(answer), "something else answers at this address, or the route is missing: compare it with the BaseURL of the deployment")
 	}
-	e.certificate(answer, at)
-	e.clock(answer, at)
+	e.certificate(answer)
+	e.clock(answer)
 	return true
 }
 
@@ -182,14 +213,15 @@ func (e *examination) unreachable(err error) {
 	}
 }
 
-// When a certificate is about to end, and how far a clock may be off: senders of signed webhooks allow five minutes.
+// When a certificate is about to end, and how far a clock may be off, itself included: senders of signed webhooks allow five
+// minutes (docs/channels/webhook.md).
 const (
 	endsSoon  = 14 * 24 * time.Hour
 	skewSmall = 30 * time.Second
 	skewLarge = 4 * time.Minute
 )
 
-func (e *examination) certificate(answer *reply, at time.Time) {
+func (e *examination) certificate(answer *reply) {
 	if answer.tls == nil {
 		host := e.base.Hostname()
 		if ip := net.ParseIP(host); host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsPrivate()) {
@@ -200,7 +232,7 @@ func (e *examination) certificate(answer *reply, at time.Time) {
 		return
 	}
 	ends := answer.tls.PeerCertificates[0].NotAfter
-	left := ends.Sub(at)
+	left := ends.Sub(answer.arrived)
 	found := fmt.Sprintf("the certificate ends on %s", ends.Format(time.DateOnly))
 	if left < endsSoon {
 		e.find("tls", e.base.Host, Warning, found, "renew it; on AWS Certificate Manager does when its DNS record is still there")
@@ -209,15 +241,25 @@ func (e *examination) certificate(answer *reply, at time.Time) {
 	e.find("tls", e.base.Host, OK, found, "")
 }
 
-func (e *examination) clock(answer *reply, at time.Time) {
+// clock compares the Date of the answer with the time in which it was made: between asking and its arrival.
+func (e *examination) clock(answer *reply) {
 	date, err := http.ParseTime(answer.header.Get("Date"))
 	if err != nil {
 		e.find("clock", e.base.Host, Unknown, "the answer has no Date", "compare the clocks by hand")
 		return
 	}
-	off := date.Sub(at).Abs()
-	found := fmt.Sprintf("it differs from this machine's by %s", off.Round(time.Second))
-	do := "let both machines keep time by NTP; signatures of webhooks are refused when clocks differ by five minutes"
+	off, way := time.Duration(0), ""
+	switch from := answer.asked.Truncate(time.Second); { // a Date has whole seconds
+	case date.After(answer.arrived):
+		off, way = date.Sub(answer.arrived), "ahead of"
+	case date.Before(from):
+		off, way = from.Sub(date), "behind"
+	}
+	found := "it agrees with this machine's"
+	if off > 0 {
+		found = fmt.Sprintf("it is %s %s this machine's", off.Round(time.Second), way)
+	}
+	const do = "let both machines keep time by NTP, and see which of them is wrong; signatures of webhooks are refused when clocks differ by five minutes"
 	switch {
 	case off > skewLarge:
 		e.find("clock", e.base.Host, Problem, found, do)
@@ -237,10 +279,11 @@ func (e *examination) routes(ctx context.Context) {
 		do           string
 	}{
 		{http.MethodGet, "/api/v1/cases", http.StatusUnauthorized, "application/problem+json", "the API must refuse strangers with a problem document: see that /api/ reaches the function or process that serves it, and that no proxy signs in for everybody"},
-		{http.MethodPost, "/hooks/no-such-channel/main", http.StatusForbidden, "", "/hooks/ must reach the function or process that takes webhooks, and an unknown account must look like a wrong signature"},
+		{http.MethodPost, "/hooks/no-such-channel/main", http.StatusForbidden, "text/plain", "/hooks/ must reach the function or process that takes webhooks, and an unknown account must look like a wrong signature"},
+		{http.MethodGet, "/forms/no-such-form", http.StatusNotFound, "text/html", "/forms/ must reach the pages, and a form that does not exist must show a page that says so"},
 		{http.MethodGet, "/s/aaaaaaaaaaaaaaaaaaaaaaaaaa", http.StatusNotFound, "text/html", "/s/ must reach the pages, and a token that does not exist must show a page that says so"},
 	} {
-		answer, err := e.ask(ctx, route.method, route.path)
+		answer, err := e.ask(ctx, route.method, route.path, nil)
 		subject := route.method + " " + route.path
 		switch {
 		case err != nil:
@@ -259,63 +302,29 @@ func (e *examination) connected(ctx context.Context) {
 		if len(e.o.Accounts) == 0 {
 			e.find("accounts", e.base.Host, Unknown, "no token was given, so it is not known what is connected", "give --token, or name accounts with --account and mail addresses with --address")
 		}
+		e.find("socket", e.base.Host, Unknown, "no token was given, so it is not known where sockets are opened", "give --token: the address comes with a ticket")
 		return
 	}
-	c, err := client.New(client.Options{Server: e.o.Server, Token: e.o.Token, Transport: e.o.Transport, Timeout: 15 * time.Second})
-	if err == nil {
-		var all *client.Answer[client.Page[client.Account]]
-		if all, err = c.Accounts(ctx); err == nil {
-			e.find("accounts", e.base.Host, OK, fmt.Sprintf("%d connected", len(all.Value.Items)), "")
-			for _, a := range all.Value.Items {
-				e.o.Addresses = append(e.o.Addresses, addresses(a)...)
-				if one := (Account{a.Channel, a.Account}); !slices.Contains(e.o.Accounts, one) {
-					e.o.Accounts = append(e.o.Accounts, one)
-				}
-			}
-			e.kept(ctx, c)
-			return
+	e.socket(ctx)
+	all, err := e.desk.Accounts(ctx)
+	if err != nil {
+		e.find("accounts", e.base.Host, Problem, short(err), "give a token that may read accounts (a lead's or an administrator's): \"aikajana tokens\" makes one")
+		return
+	}
+	e.find("accounts", e.base.Host, OK, fmt.Sprintf("%d connected", len(all.Value.Items)), "")
+	for _, a := range all.Value.Items {
+		e.o.Addresses = append(e.o.Addresses, addresses(a)...)
+		one := Account{a.Channel, a.Account}
+		e.told[one] = a
+		if !slices.Contains(e.o.Accounts, one) {
+			e.o.Accounts = append(e.o.Accounts, one)
 		}
 	}
-	e.find("accounts", e.base.Host, Problem, short(err), "give a token that may read accounts (a lead's or an administrator's): \"aikajana tokens\" makes one")
+	e.kept(ctx)
 }
 
 func addresses(a client.Account) []string {
 	return strings.FieldsFunc(a.Settings["address"], func(r rune) bool { return r == ',' || r == ';' || r == ' ' })
-}
-
-// account provokes a refusal of the account's webhook; forms are looked at as customers do.
-func (e *examination) account(ctx context.Context, a Account) {
-	switch a.Channel {
-	case "email":
-		return // nothing of it is reached over HTTP
-	case "form":
-		e.expect(ctx, http.MethodGet, "/forms/"+url.PathEscape(a.Name), http.StatusOK, a, "the form is shown", "/forms/ must reach the pages")
-		return
-	}
-	path := "/hooks/" + url.PathEscape(a.Channel) + "/" + url.PathEscape(a.Name)
-	if a.Channel == "whatsapp" {
-		e.expect(ctx, http.MethodGet, path+"?hub.mode=subscribe&hub.challenge=1&hub.verify_token=not-the-token-of-this-account", http.StatusForbidden, a,
-			"a handshake with a wrong token is refused", "a handshake with a wrong token was not refused: anybody could take the webhook over; see which program answers there")
-	}
-	e.expect(ctx, http.MethodPost, path, http.StatusForbidden, a, "a delivery without a signature is refused",
-		"a delivery without a signature was not refused: see which program answers there, and that nothing in between signs or rewrites")
-}
-
-func (e *examination) expect(ctx context.Context, method, path string, status int, a Account, fine, do string) {
-	subject := a.Channel + "/" + a.Name
-	answer, err := e.ask(ctx, method, path)
-	switch {
-	case err != nil:
-		e.find("webhook", subject, Problem, short(err), do)
-	case answer.status == status:
-		e.find("webhook", subject, OK, fine, "")
-	case answer.status >= http.StatusInternalServerError:
-		e.find("webhook", subject, Problem, said(answer), "the server fails before it decides: look at its log; on AWS whether the function may read the secrets")
-	case answer.status == http.StatusNotFound || answer.status == http.StatusTooManyRequests:
-		e.find("webhook", subject, Problem, said(answer), "see that the account is connected and that "+method+" "+strings.Split(path, "?")[0]+" reaches the program")
-	default:
-		e.find("webhook", subject, Problem, said(answer)+fmt.Sprintf(" instead of %d", status), do)
-	}
 }
 
 func said(answer *reply) string {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,8 +148,9 @@ func want(t *testing.T, got, want map[string]doctor.State) {
 
 func TestDeploymentIsLookedAtFromOutsideAndItsMailDomainsInDNS(t *testing.T) {
 	t.Parallel()
+	at := desk(t)
 	found, err := doctor.Run(t.Context(), doctor.Options{
-		Server: desk(t), Token: token, Selectors: []string{"s1"},
+		Server: at, Token: token, Selectors: []string{"s1"},
 		Resolver: zone(t,
 			map[string][]string{"good.example": {"inbound-smtp.eu-north-1.amazonaws.com."}},
 			map[string][]string{
@@ -161,13 +163,23 @@ func TestDeploymentIsLookedAtFromOutsideAndItsMailDomainsInDNS(t *testing.T) {
 	}
 	want(t, states(t, found), map[string]doctor.State{
 		"health /healthz": doctor.OK, "queue inbound": doctor.OK, "ledger whatsapp/main": doctor.OK, "route GET /api/v1/cases": doctor.OK, "route POST /hooks/no-such-channel/main": doctor.OK,
-		"route GET /s/aaaaaaaaaaaaaaaaaaaaaaaaaa": doctor.OK, "webhook whatsapp/main": doctor.OK, "webhook webhook/shop": doctor.OK, "webhook form/main": doctor.OK,
-		"mail: MX good.example": doctor.OK, "mail: SPF good.example": doctor.OK, "mail: DKIM s1._domainkey.good.example": doctor.OK, "mail: DMARC good.example": doctor.OK,
+		"route GET /s/aaaaaaaaaaaaaaaaaaaaaaaaaa": doctor.OK, "route GET /forms/no-such-form": doctor.OK,
+		"signature whatsapp/main": doctor.OK, "signature webhook/shop": doctor.OK, "handshake whatsapp/main": doctor.OK, "form form/main": doctor.OK,
+		"socket " + strings.TrimPrefix(at, "http://") + "/socket": doctor.OK,
+		"mail: MX good.example":                                   doctor.OK, "mail: SPF good.example": doctor.OK, "mail: DKIM s1._domainkey.good.example": doctor.OK, "mail: DMARC good.example": doctor.OK,
 		"mail: MX bare.example": doctor.Problem, "mail: SPF bare.example": doctor.Problem, "mail: DKIM s1._domainkey.bare.example": doctor.Problem,
 		"mail: DMARC bare.example": doctor.Problem,
 	})
 	if !doctor.Sick(found) {
 		t.Error("a domain without records is no problem?")
+	}
+	for _, said := range []string{
+		"handshake whatsapp/main: the right token is answered with the challenge", "signature whatsapp/main: an account that does not exist looks the same",
+		"signature webhook/shop: a delivery with a wrong signature is refused", "socket " + strings.TrimPrefix(at, "http://") + "/socket: it opens with a ticket",
+	} {
+		if !slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.Check+" "+f.Subject+": "+f.Found == said }) {
+			t.Errorf("it does not say %q: %+v", said, found)
+		}
 	}
 }
 
@@ -215,9 +227,9 @@ func TestSomebodyElseAtTheAddressIsNoticed(t *testing.T) {
 	}
 	want(t, states(t, found), map[string]doctor.State{
 		"clock " + strings.TrimPrefix(server.URL, "https://"): doctor.Problem, "tls " + strings.TrimPrefix(server.URL, "https://"): doctor.OK,
-		"route GET /api/v1/cases": doctor.Problem, "webhook whatsapp/main": doctor.Problem, "webhook webhook/shop": doctor.Problem,
+		"route GET /api/v1/cases": doctor.Problem, "signature whatsapp/main": doctor.Problem, "handshake whatsapp/main": doctor.Problem, "signature webhook/shop": doctor.Problem,
 	})
-	if n := asked.Load(); n > 10 {
+	if n := asked.Load(); n > 12 {
 		t.Errorf("it asked %d times", n)
 	}
 
@@ -236,7 +248,7 @@ func TestSomebodyElseAtTheAddressIsNoticed(t *testing.T) {
 
 func TestAddressThatIsNoneIsAMistakeOfTheCaller(t *testing.T) {
 	t.Parallel()
-	for _, server := range []string{"", "desk.example", "ftp://desk.example"} {
+	for _, server := range []string{"desk.example", "ftp://desk.example", "https:/desk.example", "https://desk.example/?x=1", "https://root@desk.example"} {
 		if _, err := doctor.Run(t.Context(), doctor.Options{Server: server}); err == nil {
 			t.Errorf("%q was taken", server)
 		}

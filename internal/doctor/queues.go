@@ -9,9 +9,9 @@ import (
 
 // kept looks at what waits behind the door: dead letters, and whether the ledgers come out even. A token that may not read them
 // leaves it unknown.
-func (e *examination) kept(ctx context.Context, c *client.Client) {
-	const do = "give an administrator's token to have it looked at"
-	queues, err := c.Queues(ctx)
+func (e *examination) kept(ctx context.Context) {
+	const do = "give a token that may read operations (a lead's or an administrator's) to have it looked at"
+	queues, err := e.desk.Queues(ctx)
 	if err != nil {
 		e.find("queue", e.base.Host, Unknown, short(err), do)
 		return
@@ -24,7 +24,7 @@ func (e *examination) kept(ctx context.Context, c *client.Client) {
 		e.find("queue", q.Queue, Problem, fmt.Sprintf("dead letters: %d", q.Dead),
 			fmt.Sprintf("nothing is lost: mend the cause, which the log names, then run \"aikajana redrive %s\"", q.Queue))
 	}
-	ledgers, err := c.Reconciliation(ctx)
+	ledgers, err := e.desk.Reconciliation(ctx)
 	if err != nil {
 		e.find("ledger", e.base.Host, Unknown, short(err), do)
 		return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -336,6 +337,73 @@ func TestFault16_AWrongSignatureIsRefusedKeptAndNeverParsed(t *testing.T) {
 	}
 	if err := d.Replay(t.Context(), list[0].ID); err == nil {
 		t.Error("a forged delivery was replayed")
+	}
+}
+
+func TestAWebhookMayHaveThreeMegabytesAndNotAByteMore(t *testing.T) {
+	t.Parallel()
+	const most = 3 << 20
+	for _, c := range []struct {
+		name    string
+		size    int
+		chunked bool // no Content-Length
+		want    int
+	}{
+		{"as large as may be", most, false, http.StatusOK},
+		{"as large as may be, in chunks", most, true, http.StatusOK},
+		{"a byte too large", most + 1, false, http.StatusRequestEntityTooLarge},
+		{"a byte too large, in chunks", most + 1, true, http.StatusRequestEntityTooLarge},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			body := d.graph.Body(d.graph.Text(maija, "iso").ID("w1"))
+			body = append(body, bytes.Repeat([]byte(" "), c.size-len(body))...)
+			var content io.Reader = bytes.NewReader(body)
+			if c.chunked {
+				content = io.MultiReader(content) // whose length nobody knows
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.hooks.URL+"/hooks/whatsapp/main", content)
+			must(t, err)
+			if chunked := r.ContentLength <= 0; chunked != c.chunked {
+				t.Fatalf("Content-Length is %d", r.ContentLength)
+			}
+			r.Header.Set("X-Hub-Signature-256", d.graph.Sign(body))
+			answer, err := http.DefaultClient.Do(r)
+			must(t, err)
+			must(t, answer.Body.Close())
+			if answer.StatusCode != c.want {
+				t.Errorf("%d bytes were answered %d, want %d", c.size, answer.StatusCode, c.want)
+			}
+			blobs, err := d.Blobs.List(t.Context(), "", "", 10)
+			must(t, err)
+			depth, err := d.queues["inbound"].Depth(t.Context())
+			must(t, err)
+			quarantined, _, err := d.Store.QuarantineList(t.Context(), store.Page{}, false)
+			must(t, err)
+			account, err := d.Store.ConnectedAccount(t.Context(), "whatsapp", "main")
+			must(t, err)
+			if len(quarantined) != 0 || !account.LastRefusal.At.IsZero() {
+				t.Errorf("in quarantine is %+v, the last refusal is %+v", quarantined, account.LastRefusal)
+			}
+			if c.want != http.StatusOK {
+				if len(blobs) != 0 || depth.Ready != 0 {
+					t.Errorf("kept are %+v, queued are %d", blobs, depth.Ready)
+				}
+				if b := d.even(); len(b) > 0 && b[0].Envelopes.Accepted != 0 {
+					t.Errorf("it counts as accepted: %+v", b)
+				}
+				return
+			}
+			if len(blobs) != 1 || blobs[0].Size != most || depth.Ready != 1 {
+				t.Errorf("kept are %+v, queued are %d", blobs, depth.Ready)
+			}
+			d.settle()
+			if got := d.draw(maija); got != "08:00:00 in received iso\n" {
+				t.Errorf("timeline: %s", got)
+			}
+			d.even()
+		})
 	}
 }
 

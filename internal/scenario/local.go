@@ -113,6 +113,7 @@ func (w *local) open(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/{channel}/{account}", w.app.Pipeline.Ingest())
 	mux.Handle("/api/", w.staff.API)
+	mux.Handle("/healthz", w.staff.API)
 	mux.Handle("/", pages)
 	w.door = mux
 	w.feed, err = w.table.Feed(ctx, "react")
