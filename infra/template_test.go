@@ -550,6 +550,33 @@ func TestAlarmsAreTenAtMostAndEachLinksItsPage(t *testing.T) {
 	}
 }
 
+// TestUnhealthyIsWhatTickLogs: the filter and the program must name the same line and field, and a gap in it is an alarm.
+func TestUnhealthyIsWhatTickLogs(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	filter := resource(tpl, "Unhealthy")
+	props(filter, "LogGroupName").is(ref("TickLogs"))
+	props(filter, "FilterPattern").is(fmt.Sprintf("{ $.msg = %q }", appaws.LookedAfter))
+	transformation := props(filter, "MetricTransformations").list()[0]
+	transformation.at("MetricValue").is("$.unhealthy")
+	if transformation.has("DefaultValue") {
+		t.Error("a Tick that does not run would look healthy")
+	}
+	alarm := resource(tpl, "UnhealthyAlarm")
+	props(alarm, "TreatMissingData").is("breaching")
+	props(alarm, "ComparisonOperator").is("GreaterThanThreshold")
+	props(alarm, "Threshold").is(0)
+	metrics := props(alarm, "Metrics").list()
+	metrics[0].at("Expression").is("tick + FILL(passed, 0)")
+	for i, want := range map[int]struct{ id, name, stat string }{1: {"tick", "Unhealthy", "Maximum"}, 2: {"passed", "ChangesPassedOver", "Sum"}} {
+		metrics[i].at("Id").is(want.id)
+		metrics[i].at("MetricStat", "Metric", "MetricName").is(want.name)
+		metrics[i].at("MetricStat", "Metric", "Namespace").is(ref("AWS::StackName"))
+		metrics[i].at("MetricStat", "Stat").is(want.stat)
+		metrics[i].at("MetricStat", "Period").is(600)
+	}
+}
+
 func TestDashboardIsJSON(t *testing.T) {
 	t.Parallel()
 	body := fmt.Sprint(props(resource(template(t), "Dashboard"), "DashboardBody", "Fn::Sub").value)

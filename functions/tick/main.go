@@ -10,5 +10,5 @@ import (
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.Schedule(s.Pipeline.Tick))
+	lambda.Start(awslambda.Schedule(s.Tick))
 }

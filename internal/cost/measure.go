@@ -304,7 +304,7 @@ func (r *rig) tick(ctx context.Context, use *Use) error {
 	for _, s := range []*shape{r.plain, r.metered} {
 		r.reset(s)
 		all := &Use{}
-		err := r.run(all, "tick", func() error { return s.system.Pipeline.Tick(ctx) })
+		err := r.run(all, "tick", func() error { return s.system.Tick(ctx) })
 		if err != nil {
 			return err
 		}

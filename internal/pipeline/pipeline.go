@@ -90,6 +90,8 @@ type Pipeline struct {
 	packer   compressor
 	// passedOver counts changes whose items could not be read.
 	passedOver atomic.Int64
+	// health is what the last Tick found.
+	health atomic.Pointer[Health]
 }
 
 // PassedOver is how many changes React has passed over since it was made, because their items could not be read.

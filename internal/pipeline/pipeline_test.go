@@ -140,13 +140,18 @@ func (d *desk) newID() string {
 // pass lets time go by, and everything that is due happen.
 func (d *desk) pass(by time.Duration) {
 	d.t.Helper()
-	d.mu.Lock()
-	d.clock = d.clock.Add(by)
-	d.mu.Unlock()
+	d.later(by)
 	for _, q := range d.queues {
 		must(d.t, q.Wake(d.t.Context()))
 	}
 	d.settle()
+}
+
+// later has time go by and nobody work.
+func (d *desk) later(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock = d.clock.Add(by)
 }
 
 // settle works until nothing is left to do now.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/fault"
+	"github.com/aikajana/aikajana/internal/store"
 )
 
 // How much one Tick looks at in each of the four shards of the index, so that it ends within the minute, and how long an answer
@@ -14,7 +15,9 @@ import (
 const (
 	tickLimit  = 1000
 	lateAnswer = 30 * time.Second
-	wakeBatch  = 100
+	// stuckAnswer is how late an answer is that its wake-ups do not help.
+	stuckAnswer = 15 * time.Minute
+	wakeBatch   = 100
 )
 
 // Tick looks after what waits, once a minute: answers whose wake-up was lost, attempts whose end nobody saw, snoozes that
@@ -27,6 +30,7 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 	due, err := p.Store.DueBefore(ctx, p.Now(), tickLimit)
 	errs := []error{err} // what was listed is good all the same
 	var late []string
+	stuck := 0
 	for i := range due {
 		d := &due[i]
 		var err error
@@ -34,6 +38,9 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 		case d.Entry != "":
 			if p.Now().Sub(d.At) >= lateAnswer {
 				late = append(late, d.Entry)
+			}
+			if p.Now().Sub(d.At) >= stuckAnswer {
+				stuck++
 			}
 		case d.Case != "":
 			_, err = p.Store.Ring(ctx, d.Case)
@@ -53,8 +60,30 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	if _, err := p.Store.FoldEnvelopes(ctx); err != nil {
+	_, overdue, err := p.Store.FoldEnvelopes(ctx)
+	if err != nil {
 		errs = append(errs, err)
 	}
+	p.health.Store(&Health{Stuck: stuck, Overdue: overdue})
 	return errors.Join(errs...)
+}
+
+// Health is what the last Tick found that does not mend itself, and that nothing else tells of.
+type Health struct {
+	// Stuck are answers that should have left a quarter of an hour ago, and that nobody works on although they are woken.
+	Stuck int
+	// Overdue are envelopes that were accepted and got lost, or wait for very long, one for each process that accepted them.
+	// Empty where queues count what they hold.
+	Overdue []store.Overdue
+}
+
+// Unhealthy counts what somebody should look at.
+func (h *Health) Unhealthy() int { return h.Stuck + len(h.Overdue) }
+
+// Health is what the last Tick of this process found; nothing before the first.
+func (p *Pipeline) Health() Health {
+	if h := p.health.Load(); h != nil {
+		return *h
+	}
+	return Health{}
 }

@@ -338,7 +338,7 @@ func (w *amazon) React(ctx context.Context) (int, error) {
 
 // Tick implements World.
 func (w *amazon) Tick(ctx context.Context) error {
-	return awslambda.Invoke(awspolicy.As(ctx, "Tick"), awslambda.Schedule(w.functions["Tick"].Pipeline.Tick), map[string]any{
+	return awslambda.Invoke(awspolicy.As(ctx, "Tick"), awslambda.Schedule(w.functions["Tick"].Tick), map[string]any{
 		"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
 		"time": w.stage.Clock.Time().Format(time.RFC3339), "region": standin.Region, "detail": map[string]any{},
 		"resources": []string{"arn:aws:events:" + standin.Region + ":123456789012:rule/tick"},

@@ -106,6 +106,9 @@ type instance struct {
 	Gaps spans    `json:"g,omitempty"`
 	Void spans    `json:"v,omitempty"`
 	Told msg.Time `json:"t"`
+	// Low is the lowest number of Gaps, and LowSince when it came to be that: what is lost stays there, what is only late does not.
+	Low      int64    `json:"l,omitempty"`
+	LowSince msg.Time `json:"s,omitzero"`
 	// young are gaps that may be only overtaken.
 	young spans
 }
@@ -188,6 +191,33 @@ func (e *Envelopes) add(n *Noted, at msg.Time, young bool) {
 	for _, r := range n.Void {
 		i.void(r[0], r[1])
 	}
+	low := int64(0)
+	if len(i.Gaps) > 0 {
+		low = i.Gaps[0][0]
+	}
+	if low != i.Low {
+		i.Low, i.LowSince = low, at
+	}
+}
+
+// OverdueAfter is how long the lowest missing number of an instance may be missing before somebody should look.
+const OverdueAfter = time.Hour
+
+// Overdue is an envelope that was accepted, and that nobody has been done with for [OverdueAfter] although later ones are done.
+type Overdue struct {
+	Account AccountKey
+	Number
+	Since msg.Time
+}
+
+// overdue lists the lowest missing numbers that are overdue: one for each instance, however many it misses.
+func (e *Envelopes) overdue(account AccountKey, now msg.Time) (all []Overdue) {
+	for _, by := range slices.Sorted(maps.Keys(e.Instances)) {
+		if i := e.Instances[by]; i.Low > 0 && now.Sub(i.LowSince) >= OverdueAfter {
+			all = append(all, Overdue{account, Number{By: by, N: i.Low}, i.LowSince})
+		}
+	}
+	return all
 }
 
 // Counted is how many envelopes were accepted and processed. What came without a number counts as both.
@@ -402,6 +432,11 @@ func (f *folded) fold(item *table.Item) error {
 	if err := json.Unmarshal(item.Body, e); err != nil {
 		return damaged(item.Key, err)
 	}
+	for _, i := range e.Instances {
+		if i.Low == 0 && len(i.Gaps) > 0 { // folded by an earlier version
+			i.Low, i.LowSince = i.Gaps[0][0], i.Told
+		}
+	}
 	f.accounts[AccountKey(item.SK)] = e
 	return nil
 }
@@ -416,29 +451,42 @@ func (s *Store) Envelopes(ctx context.Context) (map[AccountKey]*Envelopes, error
 }
 
 // FoldEnvelopes sums old notes up when there are enough of them, and says how many it did. When somebody else is doing it, it
-// leaves it to them.
-func (s *Store) FoldEnvelopes(ctx context.Context) (int, error) {
+// leaves it to them. It also says what is overdue, which it has read by the way.
+func (s *Store) FoldEnvelopes(ctx context.Context) (folded int, late []Overdue, err error) {
 	f, err := s.readNotes(ctx)
-	if err != nil || len(f.notes) == 0 {
-		return 0, err
+	if err != nil {
+		return 0, nil, err
 	}
 	before := millis(s.now().Add(-settling))
 	old, _ := slices.BinarySearchFunc(f.notes, before, func(i table.Item, to string) int { return strings.Compare(i.SK, to) })
-	if old == 0 || old < foldAt && f.notes[0].SK >= millis(s.now().Add(-foldAfter)) {
-		return 0, nil
+	if old >= foldAt || old > 0 && f.notes[0].SK < millis(s.now().Add(-foldAfter)) {
+		if err := s.writeFolds(ctx, f, before); err != nil {
+			return 0, nil, overtaken(err)
+		}
+		folded = old
 	}
+	if err := f.take("", before); err != nil {
+		return folded, nil, err
+	}
+	for _, account := range slices.Sorted(maps.Keys(f.accounts)) {
+		late = append(late, f.accounts[account].overdue(account, s.now())...)
+	}
+	return folded, late, nil
+}
+
+func (s *Store) writeFolds(ctx context.Context, f *folded, before string) error {
 	if err := f.take(before, before); err != nil {
-		return 0, err
+		return err
 	}
 	for _, account := range slices.Sorted(maps.Keys(f.taken)) {
 		e := f.accounts[account]
 		e.Upto = before
 		e.forget(s.now())
 		if err := s.putFold(ctx, table.Key{PK: foldsPK, SK: string(account)}, e, f.revs[account]); err != nil {
-			return 0, overtaken(err)
+			return err
 		}
 	}
-	return old, overtaken(s.putFold(ctx, table.Key{PK: foldedPK, SK: "A"}, &pointerTo{before}, f.rev))
+	return s.putFold(ctx, table.Key{PK: foldedPK, SK: "A"}, &pointerTo{before}, f.rev)
 }
 
 // overtaken makes no error of a fold that somebody else has written first.

@@ -166,7 +166,7 @@ func TestFoldingChangesNothingThatIsCounted(t *testing.T) {
 		if n%150 == 0 {
 			*now = now.Add(settling)
 			before := told(t, s)
-			folded, err := s.FoldEnvelopes(t.Context())
+			folded, _, err := s.FoldEnvelopes(t.Context())
 			if err != nil || n >= 300 && folded == 0 {
 				t.Fatal(folded, err)
 			}
@@ -216,7 +216,7 @@ func TestAnInstanceThatEndsEvenIsForgottenAndStillCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		*now = now.Add(25 * time.Hour)
-		if _, err := s.FoldEnvelopes(t.Context()); err != nil {
+		if _, _, err := s.FoldEnvelopes(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -248,4 +248,58 @@ func TestTheEndOfAnInstanceShowsThatItsLastEnvelopeIsMissing(t *testing.T) {
 	if got := Numbers(all["whatsapp/main"].Missing()); got != "instance i number 1" {
 		t.Errorf("missing: %q", got)
 	}
+}
+
+func TestWhatIsMissingForAnHourIsOverdueAndWhatIsOnlyLateIsNot(t *testing.T) {
+	t.Parallel()
+	s, _, now := noting(t)
+	begun := *now
+	note := func(numbers ...int64) {
+		t.Helper()
+		n := Noted{Account: "whatsapp/main", By: "i"}
+		for _, number := range numbers {
+			n.Done = append(n.Done, Done{number, 1})
+		}
+		if err := s.NoteEnvelopes(t.Context(), []Noted{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overdue := func(when string, want ...int64) {
+		t.Helper()
+		_, late, err := s.FoldEnvelopes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, o := range late {
+			if o.Account != "whatsapp/main" || o.By != "i" || o.Since < begun {
+				t.Errorf("%s: %+v", when, o)
+			}
+			got = append(got, o.N)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: overdue are %v, want %v", when, got, want)
+		}
+	}
+	note(1, 3)
+	overdue("just overtaken")
+	for n := int64(4); n <= 2*foldAt+10; n += 2 { // always something in between, and several folds
+		*now = now.Add(OverdueAfter / (foldAt + 10))
+		note(n+1, n)
+	}
+	*now = begun.Add(OverdueAfter - time.Millisecond)
+	overdue("within the hour")
+	*now = begun.Add(OverdueAfter)
+	overdue("an hour later", 2)
+	*now = now.Add(settling + 25*time.Hour)
+	overdue("folded", 2)
+	overdue("and read again", 2)
+	note(2)
+	overdue("done after all")
+	note(2*foldAt + 100)
+	*now = now.Add(OverdueAfter / 2)
+	overdue("other numbers, half an hour")
+	note(2*foldAt + 12)
+	*now = now.Add(OverdueAfter / 2)
+	overdue("the lowest of which came since")
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/aikajana/aikajana/internal/secret"
 	secretssm "github.com/aikajana/aikajana/internal/secret/ssm"
 	"github.com/aikajana/aikajana/internal/sesmail"
+	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 	"github.com/aikajana/aikajana/internal/timeline"
 )
@@ -127,6 +128,8 @@ type System struct {
 	Log     *slog.Logger
 	Env     *Environment
 	Key     []byte
+	// always logs what must be logged whatever the log level.
+	always *slog.Logger
 	// Config is the AWS configuration of its clients.
 	Config aws.Config
 }
@@ -161,8 +164,9 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	if o.Now == nil {
 		o.Now = func() msg.Time { return msg.TimeOf(time.Now()) }
 	}
+	always := o.Log
 	if o.Log == nil {
-		o.Log = logger(e.LogLevel)
+		o.Log, always = logger(e.LogLevel), logger("debug")
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
@@ -174,7 +178,7 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	if err != nil {
 		return nil, fmt.Errorf("start: time zone: %w", err)
 	}
-	s := &System{Env: e, Config: c.Config, Log: o.Log, Queues: map[string]queue.Queue{}, Key: o.Key}
+	s := &System{Env: e, Config: c.Config, Log: o.Log, always: always, Queues: map[string]queue.Queue{}, Key: o.Key}
 	if s.Secrets, err = secretssm.New(c.SSM, e.SecretPath); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
@@ -295,6 +299,22 @@ func (s *System) Hooks() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/{channel}/{account}", s.Pipeline.Ingest())
 	return mux
+}
+
+// LookedAfter is what Tick logs each minute whatever the log level: a metric filter of the template reads $.unhealthy in it, and
+// its alarm also tells when no line comes.
+const LookedAfter = "looked after"
+
+// Tick does the minute's work and logs how things are.
+func (s *System) Tick(ctx context.Context) error {
+	err := s.Pipeline.Tick(ctx)
+	h := s.Pipeline.Health()
+	lost := make([]string, 0, len(h.Overdue))
+	for _, o := range h.Overdue {
+		lost = append(lost, fmt.Sprintf("%s %s since %s", o.Account, store.Numbers([]store.Number{o.Number}), o.Since))
+	}
+	s.always.LogAttrs(ctx, slog.LevelInfo, LookedAfter, slog.Int("unhealthy", h.Unhealthy()), slog.Int("stuck_answers", h.Stuck), slog.Any("overdue_envelopes", lost))
+	return err
 }
 
 // leaveWithin is how long a process has that is told to end: Lambda kills it after half a second.
