@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -50,8 +51,8 @@ var (
 
 var rehearsalKey = bytes.Repeat([]byte("k"), 32)
 
-// deploy makes a stack and finds out what its table is called.
-func deploy(t *testing.T, clock *scenario.Clock, seed byte) *stack {
+// deploy makes a stack of the template and finds out what its table is called.
+func deploy(t *testing.T, template string, clock *scenario.Clock, seed byte) *stack {
 	t.Helper()
 	client := dynamodb.NewFromConfig(standin.Config(standin.DynamoDB(t)))
 	names := func() []string {
@@ -67,7 +68,7 @@ func deploy(t *testing.T, clock *scenario.Clock, seed byte) *stack {
 		Clock: clock, SES: "http://127.0.0.1:1",
 	}
 	stage.Faults = scenario.NewFaults(clock)
-	w, err := scenario.Parts{DynamoDB: standin.DynamoDB(t), SQS: standin.SQS(t), Moto: standin.Moto(t)}.NewAWS(t.Context(), &stage)
+	w, err := scenario.Parts{DynamoDB: standin.DynamoDB(t), SQS: standin.SQS(t), Moto: standin.Moto(t), Template: template}.NewAWS(t.Context(), &stage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,6 +222,8 @@ type operator struct {
 	// page holds the commands that are still to be given, names what its variables stand for.
 	page  []string
 	names map[string]string
+	// template is where template.yaml is, wherever the operator is.
+	template string
 }
 
 func newOperator(t *testing.T) *operator {
@@ -234,6 +237,9 @@ func newOperator(t *testing.T) *operator {
 		if command, ok := strings.CutPrefix(strings.TrimSpace(text), "aikajana-aws "); ok && strings.HasPrefix(text, "    ") {
 			o.page = append(o.page, command)
 		}
+	}
+	if o.template, err = filepath.Abs("../../template.yaml"); err != nil {
+		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
 	for name, value := range map[string]string{
@@ -287,7 +293,7 @@ func TestARestoredStackHasEveryTimelineAndNobodyWhoWasErased(t *testing.T) { //n
 		t.Fatal(err)
 	}
 	media := provider.AddMedia("image/png", picture.Bytes())
-	first, second := deploy(t, clock, 1), deploy(t, clock, 2)
+	first, second := deploy(t, at.template, clock, 1), deploy(t, at.template, clock, 2)
 	at.names = map[string]string{
 		"OLD_TABLE": first.name, "OLD_BUCKET": first.name, "OLD_SECRET_PATH": "/" + first.name,
 		"NEW_TABLE": second.name, "NEW_BUCKET": second.name, "NEW_SECRET_PATH": "/" + second.name,
