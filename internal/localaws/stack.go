@@ -86,7 +86,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 
 func (s *Stack) start(ctx context.Context) error {
 	say := func(what string) { _, _ = fmt.Fprintln(s.o.Log, "local-aws:", what) } // a log that is full is no reason to stop
-	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.o.Dir, "tmp"), 0o700); err != nil {
 		return fmt.Errorf("start the local AWS: %w", err)
 	}
 	var err error
@@ -238,7 +238,7 @@ func (s *Stack) serve(ctx context.Context) error {
 	}
 	// One after the other: both would build the image of the runtime.
 	for _, one := range [][2]string{{"start-lambda", port}, {"start-api", web}} {
-		started, err := keep(s.o.Log, append(samEnvironment(), s.engine.environment()...), "", []string{"KEPT=" + s.o.Dir}, bin, "local", one[0],
+		started, err := keep(s.o.Log, append(samEnvironment(s.o.Dir), s.engine.environment()...), "", nil, bin, "local", one[0],
 			"--template", s.template(), "--parameter-overrides", "Architecture=x86_64", "--skip-pull-image",
 			"--add-host", inside+":host-gateway", "--host", "127.0.0.1", "--port", one[1], "--warm-containers", "LAZY", "--region", standin.Region)
 		if err != nil {

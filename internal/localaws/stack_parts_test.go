@@ -298,7 +298,7 @@ func (d *desk) invokeOnce(t *testing.T, function string, event []byte) (string, 
 	}
 	cmd := exec.CommandContext(t.Context(), bin, "local", "invoke", function, "--template", d.template(), "--parameter-overrides", "Architecture=x86_64",
 		"--skip-pull-image", "--add-host", inside+":host-gateway", "--event", "-", "--region", "eu-north-1")
-	cmd.Env = append(samEnvironment(), d.engine.environment()...)
+	cmd.Env = append(samEnvironment(d.o.Dir), d.engine.environment()...)
 	cmd.Stdin = bytes.NewReader(event)
 	var said bytes.Buffer
 	cmd.Stderr = &said
