@@ -37,23 +37,25 @@ func TestTheDoctorFindsTheDeployedShapeWell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	well := map[string]bool{}
+	well := map[string]int{}
 	for _, f := range found {
-		well[f.Check+" "+f.Subject] = f.State == doctor.OK
 		switch f.State {
 		case doctor.OK:
+			well[f.Check+" "+f.Subject]++
+			well[f.Subject]++
 		case doctor.Problem:
 			t.Errorf("%s %s: %s; %s", f.Check, f.Subject, f.Found, f.Do)
 		default:
 			t.Logf("%s: %s %s: %s", f.State, f.Check, f.Subject, f.Found)
 		}
 	}
-	for _, what := range []string{
-		"health /healthz", "route GET /api/v1/cases", "route POST /hooks/no-such-channel/main", "route GET /s/aaaaaaaaaaaaaaaaaaaaaaaaaa",
-		"queue inbound", "queue mail", "queue media", "queue wake", "webhook whatsapp/main", "webhook form/contact", "mail: MX desk.example",
+	for what, least := range map[string]int{
+		"health /healthz": 1, "route GET /api/v1/cases": 1, "route POST /hooks/no-such-channel/main": 1, "route GET /s/aaaaaaaaaaaaaaaaaaaaaaaaaa": 1,
+		"queue inbound": 1, "queue mail": 1, "queue media": 1, "queue wake": 1, "mail: MX desk.example": 1,
+		"whatsapp/main": 3, "form/contact": 2, // its ledger, and what refuses a stranger or shows
 	} {
-		if !well[what] {
-			t.Errorf("%s was not found well among %v", what, found)
+		if well[what] < least {
+			t.Errorf("%s was found well %d times among %v", what, well[what], found)
 		}
 	}
 }
