@@ -33,28 +33,25 @@ func sam() (string, error) {
 	return found[len(found)-1], nil
 }
 
-// samEnvironment keeps sam quiet, offline and away from real accounts. Without AWS_MAX_ATTEMPTS every start stalls for 10 s.
-func samEnvironment() []string {
+// samEnvironment keeps sam quiet, offline and away from real accounts, and what it would leave behind (locks in the folder for
+// temporary files, settings in the home folder) in dir. Without AWS_MAX_ATTEMPTS every start stalls for 10 s.
+func samEnvironment(dir string) []string {
 	all := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "SAM_") })
-	return append(all, "SAM_CLI_TELEMETRY=0", "AWS_MAX_ATTEMPTS=1", "AWS_EC2_METADATA_DISABLED=true", "AWS_ACCESS_KEY_ID=standin",
+	return append(all, "KEPT="+dir, "TMPDIR="+filepath.Join(dir, "tmp"), "__SAM_CLI_APP_DIR="+filepath.Join(dir, "sam"), "SAM_CLI_TELEMETRY=0", "AWS_MAX_ATTEMPTS=1", "AWS_EC2_METADATA_DISABLED=true", "AWS_ACCESS_KEY_ID=standin",
 		"AWS_SECRET_ACCESS_KEY=standin", "AWS_REGION="+standin.Region, "AWS_DEFAULT_REGION="+standin.Region)
 }
 
 // build builds every function for this machine's engine into out. Never with sam's cache: it does not see edits in shared
-// packages. go build comes first, because ten of sam's at once would compile the same packages ten times.
+// packages. Everything is compiled once before, because ten of sam's at once would compile the same packages ten times; go list
+// does it without linking, which sam repeats anyway.
 func build(ctx context.Context, root, out string, log io.Writer) error {
 	bin, err := sam()
 	if err != nil {
 		return err
 	}
-	warm, err := os.MkdirTemp(out, "warm-*")
-	if err != nil {
-		return fmt.Errorf("build the functions: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(warm) }()                                                                               // below out, which goes too
-	environment := append(samEnvironment(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux", "GOFLAGS="+goFlags, "KEPT="+out) // KEPT: see Leftovers
+	environment := append(samEnvironment(out), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux", "GOFLAGS="+goFlags)
 	for _, argv := range [][]string{
-		{"go", "build", "-o", warm + "/", "./functions/..."},
+		{"go", "list", "-export", "-deps", "-f", `{{""}}`, "./functions/..."},
 		{bin, "build", "--parallel", "--build-dir", filepath.Join(out, "build"), "--parameter-overrides", "Architecture=x86_64"},
 	} {
 		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // argv is made here

@@ -130,7 +130,7 @@ func startAndBeKilled(t *testing.T, dir string) {
 	if err := e.makeImage(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.docker(context.Background(), nil, "run", "-d", "--entrypoint", "/bin/sleep", image, "1000"); err != nil {
+	if _, err := e.docker(context.Background(), nil, "run", "-d", "--stop-timeout", "1", "--entrypoint", "/bin/sleep", image, "1000"); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = os.Stdout.WriteString("up\n") // the other side reads it, or has gone
@@ -170,10 +170,11 @@ func TestNothingIsLeftOfAStackThatWasKilled(t *testing.T) {
 			if err != nil || len(bridges) != 1 {
 				t.Fatalf("its networks are %q, %v", bridges, err)
 			}
-			pids := processesOf(dir)
-			if !slices.ContainsFunc(pids, func(pid int) bool { return strings.HasPrefix(string(procFile(pid, "cmdline")), "/bin/sleep\x001000") }) {
-				t.Errorf("what runs in its container is not among its processes %v", pids)
-			}
+			var pids []int
+			until(t, "what runs in its container is among its processes", func() bool {
+				pids = processesOf(dir)
+				return slices.ContainsFunc(pids, func(pid int) bool { return strings.HasPrefix(string(procFile(pid, "cmdline")), "/bin/sleep\x001000") })
+			})
 			if err := child.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

@@ -133,9 +133,24 @@ func (g *gateway) connect(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	g.mu.Lock()
+	_, tell := g.open[id]
 	delete(g.open, id)
 	g.mu.Unlock()
-	_, _ = g.call(ctx, "DISCONNECT", "$disconnect", id, r, "") // at best effort, as with AWS
+	if tell {
+		_, _ = g.call(ctx, "DISCONNECT", "$disconnect", id, r, "") // at best effort, as with AWS
+	}
+}
+
+// drop ends a connection without a $disconnect, which API Gateway promises at best effort only ("Manage connected users and client
+// apps: $connect and $disconnect routes" in the API Gateway Developer Guide, read on 2026-11-30).
+func (g *gateway) drop(id string) {
+	g.mu.Lock()
+	c := g.open[id]
+	delete(g.open, id)
+	g.mu.Unlock()
+	if c != nil {
+		_ = c.CloseNow() // the other side may be gone
+	}
 }
 
 func (g *gateway) connection(w http.ResponseWriter, r *http.Request) *websocket.Conn {

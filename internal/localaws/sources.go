@@ -3,21 +3,20 @@ package localaws
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/standin"
 )
+
+// errFunction is wrapped when a function was called and failed, and not merely out of reach.
+var errFunction = errors.New("the function failed")
 
 // Invoke calls a function by its name in the template and returns what it answered. An error of the function is an error.
 func (s *Stack) Invoke(ctx context.Context, function string, event []byte) ([]byte, error) {
@@ -37,14 +36,26 @@ func (s *Stack) Invoke(ctx context.Context, function string, event []byte) ([]by
 	var failed struct {
 		Message string `json:"errorMessage"`
 	}
-	if json.Unmarshal(body, &failed) == nil && failed.Message != "" || response.StatusCode != http.StatusOK || response.Header.Get("X-Amz-Function-Error") != "" {
+	if json.Unmarshal(body, &failed) == nil && failed.Message != "" || response.Header.Get("X-Amz-Function-Error") != "" {
+		return nil, fmt.Errorf("invoke %s: %w: status %d: %s", function, errFunction, response.StatusCode, tail(string(body)))
+	}
+	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("invoke %s: status %d: %s", function, response.StatusCode, tail(string(body)))
 	}
 	return body, nil
 }
 
-// SQSEvent is what Lambda makes of a batch.
-func SQSEvent(name string, batch []queue.Message) ([]byte, error) {
+// call is Invoke for what is played here.
+func (s *Stack) call(ctx context.Context, function string, event []byte) ([]byte, error) {
+	answer, err := s.Invoke(ctx, function, event)
+	if s.o.called != nil {
+		s.o.called(function, event, answer, err)
+	}
+	return answer, err
+}
+
+// sqsEvent is what Lambda makes of a batch.
+func sqsEvent(name string, batch []queue.Message) ([]byte, error) {
 	records := make([]map[string]any, len(batch))
 	for i, m := range batch {
 		attributes := map[string]string{"ApproximateReceiveCount": fmt.Sprint(m.Attempt), "SentTimestamp": fmt.Sprint(int64(m.SentAt)), "SenderId": "standin"}
@@ -60,46 +71,48 @@ func SQSEvent(name string, batch []queue.Message) ([]byte, error) {
 }
 
 // poll is a queue's event source mapping: it deletes what the function did not report as failed.
-func (s *Stack) poll(ctx context.Context, name, function string, most int) {
-	q := s.System.Queues[name]
+func (s *Stack) poll(ctx context.Context, name string, from queueSource) {
 	for ctx.Err() == nil {
-		batch, err := q.Receive(ctx, most, 2*time.Second)
-		if err != nil || len(batch) == 0 {
-			s.complain(ctx, "receive from "+name, err)
-			continue
-		}
-		event, err := SQSEvent(name, batch)
-		if err != nil {
-			s.complain(ctx, "make an event of "+name, err)
-			continue
-		}
-		answer, err := s.Invoke(ctx, function, event)
-		var failed struct {
-			BatchItemFailures []struct {
-				ItemIdentifier string `json:"itemIdentifier"`
-			} `json:"batchItemFailures"`
-		}
-		if err == nil {
-			err = json.Unmarshal(answer, &failed)
-		}
-		if err != nil {
-			s.complain(ctx, "work on "+name, err)
-			continue // all of them come again
-		}
-		bad := map[string]bool{}
-		for _, f := range failed.BatchItemFailures {
-			bad[f.ItemIdentifier] = true
-		}
-		var done []queue.Message
-		for _, m := range batch {
-			if !bad[m.ID] {
-				done = append(done, m)
-			}
-		}
-		if len(done) > 0 {
-			s.complain(ctx, "delete from "+name, q.Ack(context.WithoutCancel(ctx), done...))
+		s.polling.RLock()
+		s.complain(ctx, "work on "+name, s.takeBatch(ctx, name, from))
+		s.polling.RUnlock()
+	}
+}
+
+// takeBatch receives a batch and has it worked on. After an error all of it comes again.
+func (s *Stack) takeBatch(ctx context.Context, name string, from queueSource) error {
+	q := s.System.Queues[name]
+	batch, err := q.Receive(ctx, from.batch, 2*time.Second)
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	event, err := sqsEvent(name, batch)
+	if err != nil {
+		return err
+	}
+	answer, err := s.call(ctx, from.function, event)
+	if err != nil {
+		return err
+	}
+	var failed struct {
+		BatchItemFailures []struct {
+			ItemIdentifier string `json:"itemIdentifier"`
+		} `json:"batchItemFailures"`
+	}
+	if from.partial {
+		if err := json.Unmarshal(answer, &failed); err != nil {
+			return fmt.Errorf("read what %s answered: %w: %s", from.function, err, tail(string(answer)))
 		}
 	}
+	bad := map[string]bool{}
+	for _, f := range failed.BatchItemFailures {
+		bad[f.ItemIdentifier] = true
+	}
+	done := slices.DeleteFunc(batch, func(m queue.Message) bool { return bad[m.ID] })
+	if len(done) == 0 {
+		return nil
+	}
+	return q.Ack(context.WithoutCancel(ctx), done...)
 }
 
 func (s *Stack) complain(ctx context.Context, doing string, err error) {
@@ -107,7 +120,7 @@ func (s *Stack) complain(ctx context.Context, doing string, err error) {
 		return
 	}
 	_, _ = fmt.Fprintf(s.o.Log, "local-aws: %s: %v\n", doing, err) // there is no other place to say it
-	pause(ctx, time.Second)
+	pause(ctx, 300*time.Millisecond)
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -115,101 +128,6 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-// follow is the stream's event source mapping: in order, each batch again until it succeeds, five times at most.
-func (s *Stack) follow(ctx context.Context, c *dynamodbstreams.Client) {
-	const tries = 6
-	shards := map[string]*string{}
-	for ctx.Err() == nil {
-		if err := s.newShards(ctx, c, shards); err != nil {
-			s.complain(ctx, "list the shards", err)
-			continue
-		}
-		for shard, at := range shards {
-			if at == nil {
-				continue // read to its end
-			}
-			got, err := c.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(100)})
-			if err != nil {
-				s.complain(ctx, "read shard "+shard, err)
-				continue
-			}
-			event, err := StreamEvent(s.stream, shard, got.Records)
-			for try := 0; err == nil && len(got.Records) > 0 && try < tries && ctx.Err() == nil; try++ {
-				if _, failed := s.Invoke(ctx, "ReactFunction", event); failed == nil {
-					break
-				} else {
-					s.complain(ctx, "follow changes", failed)
-				}
-			}
-			s.complain(ctx, "make an event of the stream", err)
-			shards[shard] = got.NextShardIterator
-		}
-		pause(ctx, 200*time.Millisecond)
-	}
-}
-
-func (s *Stack) newShards(ctx context.Context, c *dynamodbstreams.Client, shards map[string]*string) error {
-	about, err := c.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &s.stream})
-	if err != nil {
-		return err
-	}
-	for _, shard := range about.StreamDescription.Shards {
-		id := aws.ToString(shard.ShardId)
-		if _, known := shards[id]; known {
-			continue
-		}
-		at, err := c.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: &s.stream, ShardId: &id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
-		if err != nil {
-			return err
-		}
-		shards[id] = at.ShardIterator
-	}
-	return nil
-}
-
-// StreamEvent is what Lambda makes of records of a stream with a tumbling window.
-func StreamEvent(arn, shard string, records []types.Record) ([]byte, error) {
-	all := make([]map[string]any, 0, len(records))
-	for _, r := range records {
-		if r.Dynamodb == nil {
-			return nil, errors.New("a stream record without its change")
-		}
-		change := map[string]any{
-			"ApproximateCreationDateTime": aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Unix(), "SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber),
-			"SizeBytes": aws.ToInt64(r.Dynamodb.SizeBytes), "StreamViewType": "NEW_AND_OLD_IMAGES", "Keys": attributes(r.Dynamodb.Keys),
-		}
-		if r.Dynamodb.OldImage != nil {
-			change["OldImage"] = attributes(r.Dynamodb.OldImage)
-		}
-		if r.Dynamodb.NewImage != nil {
-			change["NewImage"] = attributes(r.Dynamodb.NewImage)
-		}
-		all = append(all, map[string]any{
-			"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-			"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
-		})
-	}
-	return json.Marshal(map[string]any{
-		"Records": all, "window": map[string]string{"start": "2026-11-23T08:00:00Z", "end": "2026-11-23T08:15:00Z"}, "state": map[string]string{},
-		"shardId": shard, "eventSourceARN": arn, "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false,
-	})
-}
-
-func attributes(image map[string]types.AttributeValue) map[string]any {
-	out := make(map[string]any, len(image))
-	for name, v := range image {
-		switch v := v.(type) {
-		case *types.AttributeValueMemberS:
-			out[name] = map[string]string{"S": v.Value}
-		case *types.AttributeValueMemberN:
-			out[name] = map[string]string{"N": v.Value}
-		case *types.AttributeValueMemberB:
-			out[name] = map[string]string{"B": base64.StdEncoding.EncodeToString(v.Value)}
-		}
-	}
-	return out
 }
 
 // schedule is the minute.

@@ -6,11 +6,13 @@
 package localaws
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -32,7 +34,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	appaws "github.com/aikajana/aikajana/internal/app/aws"
-	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/standin"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
@@ -43,10 +44,12 @@ type Options struct {
 	Root, Dir string
 	// Log takes what sam, the engine and the functions write.
 	Log io.Writer
-	// Visibility is how long a message that failed stays invisible: the template's minutes would be a long wait.
+	// Visibility is how long a message that failed stays invisible; 0 takes the template's minutes, which are a long wait.
 	Visibility time.Duration
 	// HTTP is the port of the HTTP API; 0 takes a free one.
 	HTTP int
+	// called, when set, hears of each call that is played here (of event sources and of the WebSocket API) and its answer.
+	called func(function string, event, answer []byte, err error)
 }
 
 // Stack is the running shape.
@@ -55,11 +58,12 @@ type Stack struct {
 	BaseURL, SocketURL string
 	// System is the program over the same stand-ins, in this process: for preparing and for looking behind the scenes.
 	System *appaws.System
-	// SQS and S3 reach the stand-ins.
+	// SQS and S3 reach the stand-ins. What React gave up lies in the bucket "aikajana-local-failures".
 	SQS *sqs.Client
 	S3  *s3.Client
 
 	o        Options
+	settings *settings
 	folder   *service
 	parts    *standin.Stack
 	engine   *engine
@@ -70,10 +74,16 @@ type Stack struct {
 	stream   string
 	cancel   context.CancelFunc
 	working  sync.WaitGroup
+	// polling and reading are held, for reading, by the sources of the queues and of the stream while they take and work: whoever
+	// locks one sees them still, and what comes meanwhile taken as one batch.
+	polling, reading sync.RWMutex
 }
 
-// name is what the table, the bucket and the queues are called.
-const name = "aikajana-local"
+// name is what the table, the bucket and the queues are called, failures the bucket for what React gives up.
+const (
+	name     = "aikajana-local"
+	failures = name + "-failures"
+)
 
 // Start builds the functions and starts everything. After an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Stack, error) {
@@ -86,10 +96,13 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 
 func (s *Stack) start(ctx context.Context) error {
 	say := func(what string) { _, _ = fmt.Fprintln(s.o.Log, "local-aws:", what) } // a log that is full is no reason to stop
-	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.o.Dir, "tmp"), 0o700); err != nil {
 		return fmt.Errorf("start the local AWS: %w", err)
 	}
 	var err error
+	if s.settings, err = readSettings(filepath.Join(s.o.Root, "template.yaml"), appaws.QueueNames); err != nil {
+		return err
+	}
 	if s.folder, err = keep(s.o.Log, nil, removeFolder, []string{"KEPT=" + s.o.Dir}, "sleep", forever); err != nil {
 		return fmt.Errorf("start the local AWS: %w", err)
 	}
@@ -122,7 +135,7 @@ func (s *Stack) start(ctx context.Context) error {
 	return nil
 }
 
-// furnish makes what the template would: table, queues, bucket; and the secrets that an operator makes.
+// furnish makes what the template would: table, queues, buckets; and the secrets that an operator makes.
 func (s *Stack) furnish(ctx context.Context) error {
 	db := dynamodb.NewFromConfig(standin.Config(s.parts.DynamoDB))
 	s.SQS = sqs.NewFromConfig(standin.Config(s.parts.SQS))
@@ -131,16 +144,18 @@ func (s *Stack) furnish(ctx context.Context) error {
 	if s.stream, err = dynamo.CreateTable(ctx, db, name); err != nil {
 		return err
 	}
-	if _, err := s.S3.CreateBucket(ctx, &s3.CreateBucketInput{
-		Bucket: aws.String(name), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: standin.Region},
-	}); err != nil {
-		return fmt.Errorf("make the bucket: %w", err)
+	for _, bucket := range []string{name, failures} {
+		if _, err := s.S3.CreateBucket(ctx, &s3.CreateBucketInput{
+			Bucket: aws.String(bucket), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: standin.Region},
+		}); err != nil {
+			return fmt.Errorf("make the bucket %s: %w", bucket, err)
+		}
 	}
 	web, err := freePort(s.o.HTTP)
 	if err != nil {
 		return err
 	}
-	if s.sockets, err = openGateway(s.Invoke); err != nil {
+	if s.sockets, err = openGateway(s.call); err != nil {
 		return err
 	}
 	s.BaseURL, s.SocketURL = "http://127.0.0.1:"+web, "ws://"+s.sockets.addr()+"/socket"
@@ -157,7 +172,7 @@ func (s *Stack) furnish(ctx context.Context) error {
 		DynamoDB: db, SQS: s.SQS, S3: s.S3, SES: sesv2.NewFromConfig(standin.Config(s.parts.Moto)), SSM: ssm.NewFromConfig(standin.Config(s.parts.Moto)), Region: standin.Region,
 	}
 	key := []byte("0123456789abcdef0123456789abcdef") // nothing here is worth protecting, and it makes runs alike
-	if s.System, err = appaws.New(ctx, e, clients, appaws.Options{Key: key}); err != nil {
+	if s.System, err = appaws.New(ctx, e, clients, appaws.Options{Key: key, Log: slog.New(slog.NewJSONHandler(s.o.Log, nil))}); err != nil {
 		return err
 	}
 	if err := s.System.Secrets.Put(ctx, appaws.KeyName, []string{base64.StdEncoding.EncodeToString(key)}); err != nil {
@@ -211,9 +226,9 @@ func (s *Stack) makeQueue(ctx context.Context, q string) (url, dead string, err 
 		return "", "", err
 	}
 	made, err = s.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name + "-" + q), Attributes: map[string]string{
-		string(sqstypes.QueueAttributeNameVisibilityTimeout): fmt.Sprint(int(s.o.Visibility.Seconds())),
+		string(sqstypes.QueueAttributeNameVisibilityTimeout): fmt.Sprint(int(cmp.Or(s.o.Visibility, s.settings.queues[q].visibility).Seconds())),
 		string(sqstypes.QueueAttributeNameRedrivePolicy): fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`,
-			about.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], queue.MaxAttempts),
+			about.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], s.settings.queues[q].attempts),
 	}})
 	if err != nil {
 		return "", "", err
@@ -238,7 +253,7 @@ func (s *Stack) serve(ctx context.Context) error {
 	}
 	// One after the other: both would build the image of the runtime.
 	for _, one := range [][2]string{{"start-lambda", port}, {"start-api", web}} {
-		started, err := keep(s.o.Log, append(samEnvironment(), s.engine.environment()...), "", []string{"KEPT=" + s.o.Dir}, bin, "local", one[0],
+		started, err := keep(s.o.Log, append(samEnvironment(s.o.Dir), s.engine.environment()...), "", nil, bin, "local", one[0],
 			"--template", s.template(), "--parameter-overrides", "Architecture=x86_64", "--skip-pull-image",
 			"--add-host", inside+":host-gateway", "--host", "127.0.0.1", "--port", one[1], "--warm-containers", "LAZY", "--region", standin.Region)
 		if err != nil {
@@ -275,15 +290,15 @@ func freePort(wanted int) (string, error) {
 
 // work starts the event sources.
 func (s *Stack) work(ctx context.Context) {
-	for _, source := range []struct {
-		queue, function string
-		batch           int
-	}{{"inbound", "ProcessFunction", 10}, {"mail", "MailFunction", 1}, {"media", "FetchFunction", 1}, {"wake", "DeliverFunction", 5}} {
-		s.working.Go(func() { s.poll(ctx, source.queue, source.function, source.batch) })
+	for q, from := range s.settings.queues {
+		s.working.Go(func() { s.poll(ctx, q, from) })
 	}
-	s.working.Go(func() {
-		s.follow(ctx, dynamodbstreams.NewFromConfig(standin.Config(s.parts.DynamoDB)))
-	})
+	from := s.settings.stream
+	m := &mapping{
+		streamSource: from, arn: s.stream, id: uuid(), put: s.keepFailed, complain: s.complain, now: time.Now,
+		call: func(ctx context.Context, event []byte) ([]byte, error) { return s.call(ctx, from.function, event) },
+	}
+	s.working.Go(func() { s.follow(ctx, dynamodbstreams.NewFromConfig(standin.Config(s.parts.DynamoDB)), m) })
 	s.working.Go(func() { s.schedule(ctx) })
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,12 +16,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/coder/websocket"
 
 	"github.com/aikajana/aikajana/internal/app"
 	"github.com/aikajana/aikajana/internal/app/people"
@@ -29,93 +30,113 @@ import (
 	"github.com/aikajana/aikajana/internal/queue"
 )
 
-// desk is the stack with a provider and somebody who is signed in.
+// desk is the deployed shape: the functions built with sam and run by sam local in containers, with a provider and somebody who
+// is signed in.
 type desk struct {
 	*Stack
-	t        *testing.T
 	provider *fake.Provider
+	graph    *httptest.Server
 	token    string
+	calls    *calls
+	log      *os.File
 }
 
 const token = "local-token-0123456789abcdef"
 
-// TestTheDeployedShapeWorksInContainers builds the functions with sam, runs them with sam local and walks one message of each
-// kind through all of them.
-func TestTheDeployedShapeWorksInContainers(t *testing.T) {
-	d := open(t)
-	t.Run("AWhatsAppWebhookBecomesACase", d.whatsApp)
-	t.Run("AMailInTheBucketBecomesACase", d.mail)
-	t.Run("AnAnswerReachesTheProviderAndItsReceiptTheEntry", d.answer)
-	t.Run("ASocketIsToldAndAGoneOneForgotten", d.socket)
-	t.Run("AFormIsShown", d.form)
-	t.Run("APoisonedRecordFailsAloneAndComesBackFromTheDeadLetters", d.poison)
-	t.Run("TheCheckFindsNothing", d.check)
+// shared is package state, against the rule: a stack takes half a minute to start, so that the tests of this file share one, and
+// a test that bears the number of a fault must be one of its own. TestMain stops it.
+var shared struct {
+	sync.Once
+	*desk
+	err error
 }
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.desk != nil {
+		if err := shared.close(); err != nil {
+			fmt.Println("FAIL:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// open is the shared desk. After a test the same check as "aikajana-aws check" finds nothing.
 func open(t *testing.T) *desk {
 	t.Helper()
-	// /tmp, because the engine's socket lies below and its path may have 107 bytes.
-	dir, err := os.MkdirTemp("", "aikajana-aws-*")
-	if err != nil {
-		t.Fatal(err)
+	shared.Do(func() { shared.desk, shared.err = openDesk() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
 	}
-	out, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stack, err := Start(t.Context(), Options{Root: "../..", Dir: dir, Log: out, Visibility: 3 * time.Second})
-	if err != nil {
-		body, _ := os.ReadFile(out.Name()) // what is there helps
-		t.Fatalf("%v\n%s", err, tail(string(body)))
-	}
-	bridge := stack.engine.bridge
+	d := shared.desk
 	t.Cleanup(func() {
-		if err := stack.Stop(); err != nil {
-			t.Error(err)
+		if !t.Failed() {
+			d.check(t)
 		}
-		if t.Failed() {
-			body, _ := os.ReadFile(out.Name()) // what is there helps
-			t.Logf("%s", body)
+		if body, err := os.ReadFile(d.log.Name()); t.Failed() && err == nil {
+			t.Logf("%s", tail(string(body)))
 		}
-		leavesNothing(t, dir, bridge)
 	})
-	d := &desk{Stack: stack, t: t, token: token}
-	d.connect()
 	return d
 }
 
-// leavesNothing looks for what a stack could leave: its folder, a bridge of its engine, processes that know the folder.
-func leavesNothing(t *testing.T, dir string, bridge *bridge) {
-	t.Helper()
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("the folder %s is still there: %v", dir, err)
-	}
-	if bridge != nil {
-		if err := bridge.gone(); err != nil {
-			t.Error(err)
-		}
-	}
-	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+func openDesk() (*desk, error) {
+	// The folder for temporary files, because the engine's socket lies below and its path may have 107 bytes.
+	dir, err := os.MkdirTemp("", "aikajana-aws-*")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	for _, p := range all {
-		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(dir)) {
-			t.Errorf("still running: %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
-		}
+	log, err := os.Create(dir + ".log")
+	if err != nil {
+		return nil, err
 	}
+	d := &desk{token: token, calls: &calls{}, log: log}
+	if d.Stack, err = Start(context.Background(), Options{Root: "../..", Dir: dir, Log: log, Visibility: time.Second, called: d.calls.add}); err != nil {
+		body, _ := os.ReadFile(log.Name()) // what is there helps
+		return nil, fmt.Errorf("%w\n%s", errors.Join(err, os.Remove(log.Name())), tail(string(body)))
+	}
+	if err := d.connect(context.Background()); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
 }
 
-func (d *desk) connect() {
-	d.t.Helper()
-	ctx := d.t.Context()
+func (d *desk) close() error {
+	bridge := d.engine.bridge
+	err := d.Stop()
+	if d.graph != nil {
+		d.graph.Close()
+	}
+	return errors.Join(err, left(d.o.Dir, bridge), d.log.Close(), os.Remove(d.log.Name()))
+}
+
+// left looks for what a stack could leave: its folder, a bridge of its engine, processes that know the folder.
+func left(dir string, bridge *bridge) error {
+	var errs []error
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		errs = append(errs, fmt.Errorf("the folder %s is still there", dir))
+	}
+	if bridge != nil {
+		errs = append(errs, bridge.gone())
+	}
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	errs = append(errs, err)
+	for _, p := range all {
+		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(dir)) {
+			errs = append(errs, fmt.Errorf("still running: %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *desk) connect(ctx context.Context) error {
 	d.provider = fake.New(fake.Options{AppSecret: "app-secret", VerifyToken: "verify", AccessToken: "access", Webhook: d.BaseURL + "/hooks/whatsapp/main",
 		Statuses: []string{"sent", "delivered"}, Client: &http.Client{Timeout: time.Minute}})
-	graph := httptest.NewServer(d.provider)
-	d.t.Cleanup(graph.Close)
-	base, err := d.Inside(graph.URL)
+	d.graph = httptest.NewServer(d.provider)
+	base, err := d.Inside(d.graph.URL)
 	if err != nil {
-		d.t.Fatal(err)
+		return err
 	}
 	c := &app.Config{Accounts: []app.AccountConfig{
 		{Channel: "whatsapp", Account: "main", Settings: map[string]string{"phone_number_id": "1055", "api_base": base},
@@ -124,31 +145,64 @@ func (d *desk) connect() {
 		{Channel: "form", Account: "contact"},
 	}}
 	if err := d.System.Declare(ctx, c, d.System.Secrets, app.SystemLookup()); err != nil {
-		d.t.Fatal(err)
+		return err
 	}
 	staff, err := people.New(d.System.App, people.Options{BaseURL: d.BaseURL, Log: d.System.Log})
 	if err != nil {
-		d.t.Fatal(err)
+		return err
 	}
-	if _, err := staff.Auth.Bootstrap(ctx, "a password of some length", d.token); err != nil {
-		d.t.Fatal(err)
-	}
+	_, err = staff.Auth.Bootstrap(ctx, "a password of some length", d.token)
+	return err
+}
+
+// calls are those that event sources and the WebSocket API made.
+type calls struct {
+	mu  sync.Mutex
+	all []call
+}
+
+type call struct {
+	function      string
+	event, answer []byte
+	err           error
+}
+
+func (c *calls) add(function string, event, answer []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, call{function, event, answer, err})
+}
+
+// of are the calls of a function so far.
+func (c *calls) of(function string) []call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.all), func(one call) bool { return one.function != function })
+}
+
+// hold waits until the sources are still, and keeps them so until release is called: what comes meanwhile is taken as one batch.
+func hold(t *testing.T, sources *sync.RWMutex) (release func()) {
+	t.Helper()
+	sources.Lock()
+	release = sync.OnceFunc(sources.Unlock)
+	t.Cleanup(release)
+	return release
 }
 
 // ask calls the API as it is deployed.
-func (d *desk) ask(method, path string, body any) (int, map[string]any) {
-	d.t.Helper()
+func (d *desk) ask(t *testing.T, method, path string, body any) (int, map[string]any) {
+	t.Helper()
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			d.t.Fatal(err)
+			t.Fatal(err)
 		}
 		in = bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(d.t.Context(), method, d.BaseURL+path, in)
+	r, err := http.NewRequestWithContext(t.Context(), method, d.BaseURL+path, in)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+d.token)
 	if body != nil {
@@ -157,17 +211,17 @@ func (d *desk) ask(method, path string, body any) (int, map[string]any) {
 	}
 	response, err := client.Do(r)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	out := map[string]any{}
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &out); err != nil {
-			d.t.Fatalf("%s %s answered %d: %s", method, path, response.StatusCode, text)
+			t.Fatalf("%s %s answered %d: %s", method, path, response.StatusCode, text)
 		}
 	}
 	return response.StatusCode, out
@@ -188,7 +242,7 @@ func (d *desk) caseWith(t *testing.T, text string) string {
 	t.Helper()
 	found := ""
 	eventually(t, "the work list holds "+text, func() bool {
-		_, list := d.ask(http.MethodGet, "/api/v1/cases?team=support", nil)
+		_, list := d.ask(t, http.MethodGet, "/api/v1/cases?team=support", nil)
 		items, _ := list["items"].([]any)
 		for _, i := range items {
 			one, _ := i.(map[string]any)
@@ -208,9 +262,9 @@ func (d *desk) caseWith(t *testing.T, text string) string {
 
 func (d *desk) timeline(t *testing.T, id string) string {
 	t.Helper()
-	_, c := d.ask(http.MethodGet, "/api/v1/cases/"+id, nil)
+	_, c := d.ask(t, http.MethodGet, "/api/v1/cases/"+id, nil)
 	customer, _ := c["customer"].(string)
-	_, line := d.ask(http.MethodGet, "/api/v1/customers/"+customer+"/timeline", nil)
+	_, line := d.ask(t, http.MethodGet, "/api/v1/customers/"+customer+"/timeline", nil)
 	text, err := json.Marshal(line)
 	if err != nil {
 		t.Fatal(err)
@@ -218,15 +272,43 @@ func (d *desk) timeline(t *testing.T, id string) string {
 	return string(text)
 }
 
-var maija = fake.Person{Phone: "358401234567", Name: "Maija"}
+// check holds the table to every invariant. What is found while something is being written may be half of it: it is looked for again
+// while everything is still.
+func (d *desk) check(t *testing.T) {
+	t.Helper()
+	problems := d.problems(t)
+	if len(problems) > 0 {
+		defer hold(t, &d.polling)()
+		defer hold(t, &d.reading)()
+		problems = d.problems(t)
+	}
+	for _, p := range problems {
+		t.Error(p)
+	}
+}
 
-func (d *desk) whatsApp(t *testing.T) {
+func (d *desk) problems(t *testing.T) []string {
+	t.Helper()
+	report, err := check.Run(context.Background(), check.Input{Table: d.System.Table, Unfollowed: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report.Problems
+}
+
+func (d *desk) writes(t *testing.T, who fake.Person, text, id string) {
+	t.Helper()
+	if err := d.provider.MustPost(t.Context(), d.provider.Text(who, text).ID(id)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAWhatsAppWebhookBecomesACaseAndAForgedOneIsRefused(t *testing.T) {
+	d := open(t)
 	if err := d.provider.Handshake(t.Context()); err != nil {
 		t.Fatalf("handshake: %v", err)
 	}
-	if err := d.provider.MustPost(t.Context(), d.provider.Text(maija, "Hei, se on rikki").ID("wamid.1")); err != nil {
-		t.Fatal(err)
-	}
+	d.writes(t, fake.Person{Phone: "358401234567", Name: "Maija"}, "Hei, se on rikki", "wamid.hook")
 	id := d.caseWith(t, "Maija")
 	if text := d.timeline(t, id); !strings.Contains(text, "Hei, se on rikki") {
 		t.Errorf("the timeline is %s", text)
@@ -241,7 +323,8 @@ func (d *desk) whatsApp(t *testing.T) {
 	}
 }
 
-func (d *desk) mail(t *testing.T) {
+func TestAMailInTheBucketBecomesACase(t *testing.T) {
+	d := open(t)
 	raw := "Received: from mail.example.net (mail.example.net [192.0.2.1])\r\n by inbound-smtp.eu-north-1.amazonaws.com with SMTP id m1\r\n for help@desk.example;\r\n Sun, 22 Nov 2026 08:00:00 +0000 (UTC)\r\n" +
 		"From: Pekka Puro <pekka@example.net>\r\nTo: help@desk.example\r\nSubject: Lasku\r\nMessage-ID: <m1@example.net>\r\nDate: Sun, 22 Nov 2026 08:00:00 +0000\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nMissä laskuni on?\r\n"
 	if _, err := d.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(name), Key: aws.String("ses/m1"), Body: strings.NewReader(raw)}); err != nil {
@@ -256,12 +339,12 @@ func (d *desk) mail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event, err := SQSEvent("mail", []queue.Message{{ID: "m1", Handle: "h", Body: notice, Attempt: 1, SentAt: d.System.Store.Now()}})
+	event, err := sqsEvent("mail", []queue.Message{{ID: "m1", Handle: "h", Body: notice, Attempt: 1, SentAt: d.System.Store.Now()}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer, err := d.invokeOnce(t, "MailFunction", event)
-	if err != nil || len(failures(t, answer)) != 0 {
+	if err != nil || len(failed(t, []byte(answer))) != 0 {
 		t.Fatalf("sam local invoke answered %s, %v", answer, err)
 	}
 	if text := d.timeline(t, d.caseWith(t, "Pekka Puro")); !strings.Contains(text, "Missä laskuni on?") {
@@ -269,15 +352,15 @@ func (d *desk) mail(t *testing.T) {
 	}
 }
 
-// failures are the records that an answer reports.
-func failures(t *testing.T, answer string) []string {
+// failed are the records that an answer reports.
+func failed(t *testing.T, answer []byte) []string {
 	t.Helper()
 	var said struct {
 		Failures *[]struct {
 			ID string `json:"itemIdentifier"`
 		} `json:"batchItemFailures"`
 	}
-	if err := json.Unmarshal([]byte(answer), &said); err != nil || said.Failures == nil {
+	if err := json.Unmarshal(answer, &said); err != nil || said.Failures == nil {
 		t.Fatalf("the function answered %s, %v", answer, err)
 	}
 	var all []string
@@ -298,7 +381,7 @@ func (d *desk) invokeOnce(t *testing.T, function string, event []byte) (string, 
 	}
 	cmd := exec.CommandContext(t.Context(), bin, "local", "invoke", function, "--template", d.template(), "--parameter-overrides", "Architecture=x86_64",
 		"--skip-pull-image", "--add-host", inside+":host-gateway", "--event", "-", "--region", "eu-north-1")
-	cmd.Env = append(samEnvironment(), d.engine.environment()...)
+	cmd.Env = append(samEnvironment(d.o.Dir), d.engine.environment()...)
 	cmd.Stdin = bytes.NewReader(event)
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -309,9 +392,11 @@ func (d *desk) invokeOnce(t *testing.T, function string, event []byte) (string, 
 	return string(out), nil
 }
 
-func (d *desk) answer(t *testing.T) {
-	id := d.caseWith(t, "Maija")
-	status, made := d.ask(http.MethodPost, "/api/v1/cases/"+id+"/replies", map[string]any{"text": "Katson heti."})
+func TestAnAnswerReachesTheProviderAndItsReceiptTheEntry(t *testing.T) {
+	d := open(t)
+	d.writes(t, fake.Person{Phone: "358401234568", Name: "Aili"}, "Onko auki?", "wamid.answer")
+	id := d.caseWith(t, "Aili")
+	status, made := d.ask(t, http.MethodPost, "/api/v1/cases/"+id+"/replies", map[string]any{"text": "Katson heti."})
 	if status/100 != 2 {
 		t.Fatalf("the reply was answered %d %v", status, made)
 	}
@@ -322,43 +407,8 @@ func (d *desk) answer(t *testing.T) {
 	eventually(t, "the receipt is in the timeline", func() bool { return strings.Contains(d.timeline(t, id), `"state":"delivered"`) })
 }
 
-func (d *desk) socket(t *testing.T) {
-	status, ticket := d.ask(http.MethodPost, "/api/v1/socket-ticket", map[string]any{})
-	address, _ := ticket["url"].(string)
-	if status != http.StatusCreated || !strings.HasPrefix(address, d.SocketURL) {
-		t.Fatalf("the ticket is %d %v", status, ticket)
-	}
-	c, _, err := websocket.Dial(t.Context(), address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.CloseNow() }()
-	if _, _, err := websocket.Dial(t.Context(), address, nil); err == nil {
-		t.Error("a ticket opened two sockets")
-	}
-	if err := c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ping"}`)); err != nil {
-		t.Fatal(err)
-	}
-	within, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	if _, said, err := c.Read(within); err != nil || !strings.Contains(string(said), "pong") {
-		t.Fatalf("heard %s, %v", said, err)
-	}
-	if err := d.provider.MustPost(t.Context(), d.provider.Text(maija, "Entä nyt?").ID("wamid.2")); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		_, said, err := c.Read(within)
-		if err != nil {
-			t.Fatalf("the socket heard nothing of the message: %v", err)
-		}
-		if strings.Contains(string(said), "Entä nyt?") {
-			return
-		}
-	}
-}
-
-func (d *desk) form(t *testing.T) {
+func TestAFormIsShown(t *testing.T) {
+	d := open(t)
 	response, err := http.Get(d.BaseURL + "/forms/contact") //nolint:noctx // a test
 	if err != nil {
 		t.Fatal(err)
@@ -367,60 +417,5 @@ func (d *desk) form(t *testing.T) {
 	page, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("<form")) {
 		t.Errorf("the form is %d, %v: %.200s", response.StatusCode, err, page)
-	}
-}
-
-// poison sends an envelope whose body cannot be read yet beside a good one.
-func (d *desk) poison(t *testing.T) {
-	head := func(id, blob string) string {
-		return fmt.Sprintf(`{"id":%q,"channel":"whatsapp","account":"main","received_at":"2026-11-22T08:00:00.000Z","blob":%q}`, id, blob) + "\n"
-	}
-	good := d.provider.Body(d.provider.Text(fake.Person{Phone: "358407654321", Name: "Ville"}, "Toimiiko?").ID("wamid.3"))
-	batch := []queue.Message{
-		{ID: "poisoned", Handle: "h1", Body: []byte(head("poisoned", "raw/20261122/late")), Attempt: 1, SentAt: d.System.Store.Now()},
-		{ID: "good", Handle: "h2", Body: append([]byte(head("good", "")), good...), Attempt: 1, SentAt: d.System.Store.Now()},
-	}
-	event, err := SQSEvent("inbound", batch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := d.Invoke(t.Context(), "ProcessFunction", event)
-	if err != nil || !slices.Equal(failures(t, string(answer)), []string{"poisoned"}) {
-		t.Fatalf("the batch was answered %s, %v", answer, err)
-	}
-	d.caseWith(t, "Ville")
-
-	inbound := d.System.Queues["inbound"]
-	if err := inbound.Send(t.Context(), queue.Outgoing{Body: batch[0].Body, Group: "whatsapp/main"}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "it is in the dead-letter queue", func() bool {
-		depth, err := inbound.Depth(t.Context())
-		return err == nil && depth.Dead == 1
-	})
-	late := d.provider.Body(d.provider.Text(fake.Person{Phone: "358400000001", Name: "Liisa"}, "Myöhässä").ID("wamid.4"))
-	if _, err := d.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(name), Key: aws.String("raw/20261122/late"), Body: bytes.NewReader(late)}); err != nil {
-		t.Fatal(err)
-	}
-	if status, said := d.ask(http.MethodPost, "/api/v1/queues/inbound/redrive", map[string]any{}); status != http.StatusAccepted {
-		t.Fatalf("the redrive was answered %d %v", status, said)
-	}
-	d.caseWith(t, "Liisa")
-	eventually(t, "nothing is left", func() bool {
-		depth, err := inbound.Depth(t.Context())
-		return err == nil && depth == (queue.Depth{})
-	})
-}
-
-func (d *desk) check(t *testing.T) {
-	report, err := check.Run(t.Context(), check.Input{Table: d.System.Table, Unfollowed: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range report.Problems {
-		t.Error(p)
-	}
-	if report.Cases < 4 {
-		t.Errorf("%d cases", report.Cases)
 	}
 }
