@@ -10,6 +10,7 @@ import (
 
 	yaml "github.com/oasdiff/yaml3"
 
+	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awspolicy"
 )
 
@@ -18,6 +19,8 @@ type settings struct {
 	// queues are the sources by what the program calls them: inbound, mail, media, wake.
 	queues map[string]queueSource
 	stream streamSource
+	// filter says for which records of the stream the function is called.
+	filter *awsfilter.Filter
 }
 
 // queueSource is a queue and the event source mapping that has a function work on it.
@@ -71,7 +74,10 @@ type eventSource struct {
 	BisectBatchOnFunctionError bool `json:",string"`
 	MaximumRetryAttempts       int  `json:",string"`
 	TumblingWindowInSeconds    int  `json:",string"`
-	DestinationConfig          struct {
+	FilterCriteria             struct {
+		Filters []struct{ Pattern string }
+	}
+	DestinationConfig struct {
 		OnFailure struct {
 			Type string
 		}
@@ -122,7 +128,7 @@ func readSettings(path string, names []string) (*settings, error) {
 			return nil, fmt.Errorf("read the template %s: the queue of %s: %w", path, variable, err)
 		}
 	}
-	if s.stream, err = streamSourceOf(resources); err != nil {
+	if s.stream, s.filter, err = streamSourceOf(resources); err != nil {
 		return nil, fmt.Errorf("read the template %s: %w", path, err)
 	}
 	return s, nil
@@ -170,7 +176,7 @@ func queueSourceOf(resources map[string]*resource, queue string) (queueSource, e
 	return queueSource{}, fmt.Errorf("no function works on %s", queue)
 }
 
-func streamSourceOf(resources map[string]*resource) (streamSource, error) {
+func streamSourceOf(resources map[string]*resource) (streamSource, *awsfilter.Filter, error) {
 	for name, f := range resources {
 		for _, e := range f.Properties.Events {
 			if e.Type != "DynamoDB" {
@@ -182,10 +188,15 @@ func streamSourceOf(resources map[string]*resource) (streamSource, error) {
 				window: time.Duration(p.TumblingWindowInSeconds) * time.Second,
 			}
 			if s.batch < 1 || s.retries < 1 || s.window < 1 || p.DestinationConfig.OnFailure.Type != "S3" {
-				return s, fmt.Errorf("%s must say BatchSize, MaximumRetryAttempts, TumblingWindowInSeconds and an OnFailure in S3 for its stream", name)
+				return s, nil, fmt.Errorf("%s must say BatchSize, MaximumRetryAttempts, TumblingWindowInSeconds and an OnFailure in S3 for its stream", name)
 			}
-			return s, nil
+			var patterns []string
+			for _, one := range p.FilterCriteria.Filters {
+				patterns = append(patterns, one.Pattern)
+			}
+			filter, err := awsfilter.New(patterns)
+			return s, filter, err
 		}
 	}
-	return streamSource{}, fmt.Errorf("no function follows a stream")
+	return streamSource{}, nil, fmt.Errorf("no function follows a stream")
 }

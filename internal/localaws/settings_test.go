@@ -33,6 +33,7 @@ Resources:
             BisectBatchOnFunctionError: true
             MaximumRetryAttempts: 3
             TumblingWindowInSeconds: 60
+            FilterCriteria: {Filters: [{Pattern: '{"dynamodb":{"Keys":{"p":{"S":[{"prefix":"C#"}]}}}}'}]}
             DestinationConfig: {OnFailure: {Type: S3, Destination: !GetAtt FailureBucket.Arn}}
 `
 
@@ -93,6 +94,7 @@ func TestATemplateThatLeavesASettingOutIsRefused(t *testing.T) {
 		"MaximumRetryAttempts: 3":        "Enabled: true",
 		"TumblingWindowInSeconds: 60":    "Enabled: true",
 		"OnFailure: {Type: S3":           "OnFailure: {Type: SQS",
+		`{"prefix":"C#"}`:                `{"suffix":"C#"}`,
 		"Type: DynamoDB":                 "Type: Kinesis",
 		"maxReceiveCount: 4":             "maxReceiveCount: !Ref Tries",
 		"Globals: {Function: {Env":       "Globals: {Api: {Env",

@@ -295,7 +295,7 @@ func (s *Stack) work(ctx context.Context) {
 	}
 	from := s.settings.stream
 	m := &mapping{
-		streamSource: from, arn: s.stream, id: uuid(), put: s.keepFailed, complain: s.complain, now: time.Now,
+		streamSource: from, filter: s.settings.filter, arn: s.stream, id: uuid(), put: s.keepFailed, complain: s.complain, now: time.Now,
 		call: func(ctx context.Context, event []byte) ([]byte, error) { return s.call(ctx, from.function, event) },
 	}
 	s.working.Go(func() { s.follow(ctx, dynamodbstreams.NewFromConfig(standin.Config(s.parts.DynamoDB)), m) })

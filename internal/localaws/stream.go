@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/standin"
 )
 
@@ -22,6 +24,8 @@ import (
 // records for a DynamoDB event source in Lambda" in the Lambda Developer Guide, read on 2026-11-30).
 type mapping struct {
 	streamSource
+	// filter holds records back that the function is not called for.
+	filter *awsfilter.Filter
 	// arn is the stream's, id the mapping's own.
 	arn, id string
 	// call invokes the function. An error that wraps errFunction is the function's: it counts as a try. Any other means that the
@@ -112,11 +116,13 @@ func (m *mapping) read(ctx context.Context, c *dynamodbstreams.Client, one *shar
 		return err
 	}
 	if n := len(got.Records); n > 0 {
-		if err := m.deliver(ctx, one.id, got.Records); err != nil {
+		last := got.Records[n-1].Dynamodb.SequenceNumber
+		wanted := slices.DeleteFunc(got.Records, func(r types.Record) bool { return !m.filter.Passes(streamRecord(m.arn, &r)) })
+		if err := m.deliver(ctx, one.id, wanted); err != nil {
 			one.next = nil
 			return err
 		}
-		one.last = aws.ToString(got.Records[n-1].Dynamodb.SequenceNumber)
+		one.last = aws.ToString(last)
 	}
 	one.next, one.ended = got.NextShardIterator, got.NextShardIterator == nil
 	return nil
@@ -126,6 +132,9 @@ func (m *mapping) read(ctx context.Context, c *dynamodbstreams.Client, one *shar
 // fails and is split no more is tried again as often as the template says. Then it goes to the failure bucket, and what is behind
 // it goes on. An error means that the context ended first: nothing was given up.
 func (m *mapping) deliver(ctx context.Context, shard string, records []types.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	event, err := streamEvent(m.arn, shard, m.now(), m.window, records)
 	if err != nil {
 		return err
@@ -220,30 +229,32 @@ func (s *Stack) keepFailed(ctx context.Context, key string, body []byte) error {
 // streamEvent is what Lambda makes of records of a stream with a tumbling window.
 func streamEvent(arn, shard string, now time.Time, window time.Duration, records []types.Record) ([]byte, error) {
 	all := make([]map[string]any, 0, len(records))
-	for _, r := range records {
-		if r.Dynamodb == nil {
-			return nil, errors.New("make an event of the stream: a record without its change")
-		}
-		change := map[string]any{
-			"ApproximateCreationDateTime": aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Unix(), "SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber),
-			"SizeBytes": aws.ToInt64(r.Dynamodb.SizeBytes), "StreamViewType": "NEW_AND_OLD_IMAGES", "Keys": attributes(r.Dynamodb.Keys),
-		}
-		if r.Dynamodb.OldImage != nil {
-			change["OldImage"] = attributes(r.Dynamodb.OldImage)
-		}
-		if r.Dynamodb.NewImage != nil {
-			change["NewImage"] = attributes(r.Dynamodb.NewImage)
-		}
-		all = append(all, map[string]any{
-			"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-			"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
-		})
+	for i := range records {
+		all = append(all, streamRecord(arn, &records[i]))
 	}
 	start := now.UTC().Truncate(window)
 	return json.Marshal(map[string]any{
 		"Records": all, "window": map[string]string{"start": start.Format(time.RFC3339), "end": start.Add(window).Format(time.RFC3339)}, "state": map[string]string{},
 		"shardId": shard, "eventSourceARN": arn, "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false,
 	})
+}
+
+// streamRecord is a record as events have it.
+func streamRecord(arn string, r *types.Record) map[string]any {
+	change := map[string]any{
+		"ApproximateCreationDateTime": aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Unix(), "SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber),
+		"SizeBytes": aws.ToInt64(r.Dynamodb.SizeBytes), "StreamViewType": "NEW_AND_OLD_IMAGES", "Keys": attributes(r.Dynamodb.Keys),
+	}
+	if r.Dynamodb.OldImage != nil {
+		change["OldImage"] = attributes(r.Dynamodb.OldImage)
+	}
+	if r.Dynamodb.NewImage != nil {
+		change["NewImage"] = attributes(r.Dynamodb.NewImage)
+	}
+	return map[string]any{
+		"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+		"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
+	}
 }
 
 func attributes(image map[string]types.AttributeValue) map[string]any {

@@ -112,6 +112,14 @@ func TestABatchThatFailsIsSplitUntilTheDamagedRecordIsAloneAndGivenUp(t *testing
 	}
 }
 
+func TestRecordsThatTheFilterHoldsBackMakeNoCall(t *testing.T) {
+	t.Parallel()
+	p := play()
+	if err := p.deliver(t.Context(), "shard-1", nil); err != nil || len(p.calls) != 0 {
+		t.Errorf("called with %q, %v", p.calls, err)
+	}
+}
+
 func TestABatchThatIsNotToBeSplitIsGivenUpWhole(t *testing.T) {
 	t.Parallel()
 	p := play("2")
