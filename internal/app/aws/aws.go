@@ -300,7 +300,7 @@ func (s *System) Hooks() http.Handler {
 // leaveWithin is how long a process has that is told to end: Lambda kills it after half a second.
 const leaveWithin = 400 * time.Millisecond
 
-// Leave tells how much was accepted, for a process that is told to end (lambda.WithEnableSIGTERM).
+// Leave tells how much was accepted, for a process that is told to end (awslambda.StartAndLeave).
 func (s *System) Leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
