@@ -159,11 +159,16 @@ func TestEveryFunctionIsBuiltFromItsFolderAndWatched(t *testing.T) {
 	globals(tpl, "Handler").is("bootstrap")
 	globals(tpl, "Architectures").is([]any{ref("Architecture")})
 	globals(tpl, "RecursiveLoop").is("Terminate")
+	// Lambda's own lines are kept away, ours are not: a level above TRACE would filter what the program means to say.
+	globals(tpl, "LoggingConfig").is(map[string]any{
+		"LogFormat": "JSON", "ApplicationLogLevel": "TRACE", "SystemLogLevel": map[string]any{"Fn::If": []any{"Debugging", "INFO", "WARN"}},
+	})
+	tpl.at("Conditions", "Debugging").is(map[string]any{"Fn::Equals": []any{ref("LogLevel"), "debug"}})
 	for _, name := range functions {
 		f := resource(tpl, name+"Function")
 		f.at("Metadata", "BuildMethod").is("go1.x")
 		props(f, "CodeUri").is("functions/" + strings.ToLower(name) + "/")
-		props(f, "LoggingConfig", "LogGroup").is(ref(name + "Logs"))
+		props(f, "LoggingConfig").is(map[string]any{"LogGroup": ref(name + "Logs")}) // the rest is the globals'
 		if props(f).has("Role") {
 			t.Errorf("%s shares a role", name)
 		}

@@ -162,7 +162,7 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 		o.Now = func() msg.Time { return msg.TimeOf(time.Now()) }
 	}
 	if o.Log == nil {
-		o.Log = logger(e.LogLevel)
+		o.Log = logger(os.Stdout, e.LogLevel)
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
@@ -217,12 +217,20 @@ func instance(now msg.Time) string {
 	return strconv.FormatInt(int64(now), 36) + strings.ToLower(rand.Text()[:4])
 }
 
-func logger(level string) *slog.Logger {
+// logger writes lines that Lambda takes as they are: JSON with "level" and "timestamp". Lambda gives a line without a timestamp
+// of that name its own time, and the level INFO
+// (docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html, read on 2026-11-30).
+func logger(w io.Writer, level string) *slog.Logger {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		l = slog.LevelInfo
 	}
-	return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: l}))
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+			a.Key = "timestamp"
+		}
+		return a
+	}}))
 }
 
 func deploymentKey(ctx context.Context, secrets secret.Store) ([]byte, error) {
@@ -286,7 +294,7 @@ func MustStart(o Options) *System {
 
 // Exit ends the process with a line that says why it cannot start.
 func Exit(err error) {
-	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("not started", "err", err)
+	logger(os.Stderr, "").Error("not started", "err", err)
 	os.Exit(1)
 }
 
