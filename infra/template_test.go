@@ -506,7 +506,7 @@ func TestMailIsScannedStoredAndToldOfWithItsVerdicts(t *testing.T) {
 	if len(actions) != 1 {
 		t.Fatalf("%d actions, want one: two would tell of each mail twice", len(actions))
 	}
-	actions[0].at("S3Action").is(map[string]any{"BucketName": ref("DataBucket"), "ObjectKeyPrefix": "ses/", "TopicArn": ref("MailTopic")})
+	actions[0].at("S3Action").is(map[string]any{"BucketName": ref("DataBucket"), "ObjectKeyPrefix": appaws.MailPrefix, "TopicArn": ref("MailTopic")})
 	props(resource(tpl, "MailTopic"), "Subscription").list()[0].is(map[string]any{"Protocol": "sqs", "Endpoint": attribute("MailQueue.Arn")})
 	for _, name := range []string{"ReceiptRules", "ReceiptRule", "MailTopic", "MailTopicPolicy"} {
 		resource(tpl, name).at("Condition").is("ReceivesMail")

@@ -8,5 +8,5 @@ import (
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	awslambda.Start(awslambda.SQS(s.Pipeline.Mail))
+	awslambda.Start(awslambda.Notices(s.Pipeline.Mail))
 }

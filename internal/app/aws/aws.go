@@ -260,12 +260,21 @@ func notice(raw []byte) (*pipeline.MailNotice, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := n.Mail
-	if facts.ProviderID == "" {
-		facts.ProviderID = n.MessageID
+	out := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: n.Mail}
+	if out.Mail.ProviderID == "" {
+		out.Mail.ProviderID = n.MessageID
 	}
-	return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+	if out.Key == "" { // a Lambda action names no object: the rule's S3 action has put it where all mail is
+		out.Key = MailPrefix + n.MessageID
+	}
+	if len(out.Mail.Recipients) == 0 { // S3 told of it, and knows nothing of the mail
+		out.Recipients = email.Recipients
+	}
+	return out, nil
 }
+
+// MailPrefix is where SES puts mail, under its own ID of it.
+const MailPrefix = "ses/"
 
 // isGreeting says that SES only tries the topic: when an event destination is made it publishes one line of text, "Successfully
 // validated SNS topic for Amazon SES event publishing.". No page of the Developer Guide says so; it is seen in the field.
