@@ -5,6 +5,7 @@ package infra
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -194,6 +195,50 @@ func TestFunctionsAreAtMost25LinesAndNoneIsWithoutResource(t *testing.T) {
 		if n := strings.Count(string(body), "\n"); n > 25 {
 			t.Errorf("%s has %d lines", m, n)
 		}
+	}
+}
+
+// samples are the sample events by name.
+func samples(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("events/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %v, %v", files, err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		body, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimSuffix(filepath.Base(f), ".json")] = string(body)
+	}
+	return all
+}
+
+// functionOf says which function a sample is for: the first word of its name.
+func functionOf(sample string) string { name, _, _ := strings.Cut(sample, "-"); return name }
+
+// TestEveryFunctionHasASampleEvent: what each does with it, events_parts_test.go shows.
+func TestEveryFunctionHasASampleEvent(t *testing.T) {
+	t.Parallel()
+	without := map[string]bool{}
+	for name := range template(t).resources("AWS::Serverless::Function") {
+		without[strings.ToLower(strings.TrimSuffix(name, "Function"))] = true
+	}
+	all := map[string]bool{}
+	maps.Copy(all, without)
+	for sample, event := range samples(t) {
+		if !all[functionOf(sample)] {
+			t.Errorf("infra/events/%s.json is for no function", sample)
+		}
+		if !json.Valid([]byte(event)) {
+			t.Errorf("infra/events/%s.json is no JSON", sample)
+		}
+		delete(without, functionOf(sample))
+	}
+	if len(without) > 0 {
+		t.Errorf("there is no sample event for %v", slices.Sorted(maps.Keys(without)))
 	}
 }
 

@@ -48,14 +48,14 @@ func TestNoticesThatComeDirectlyAreTheMessagesThatAQueueWouldHold(t *testing.T) 
 		at        msg.Time
 		body      func(body []byte) bool
 	}{
-		{"mail-sns", "95df01b4-ee98-5cb9-9903-4c221d41eb5e", 1795334400612, func(body []byte) bool {
+		{"mail-sns", "95df01b4-ee98-5cb9-9903-4c221d41eb5e", 1795334400000, func(body []byte) bool {
 			var n struct{ Type, Message string } // as a subscribed queue gets it
 			return json.Unmarshal(body, &n) == nil && n.Type == "Notification" && strings.Contains(n.Message, `"objectKey": "ses/`+mail)
 		}},
 		{"mail-ses", mail, 1795334400000, func(body []byte) bool {
 			return strings.HasPrefix(string(body), `{"Records":[{`) && strings.Contains(string(body), `"dmarcVerdict"`)
 		}},
-		{"mail-s3", "ses/" + mail, 1795334400457, func(body []byte) bool {
+		{"mail-s3", "ses/" + mail, 1795334400000, func(body []byte) bool {
 			return strings.HasPrefix(string(body), `{"Records":[{`) && strings.Contains(string(body), `"sequencer"`)
 		}},
 	} {
