@@ -242,6 +242,26 @@ func TestEveryFunctionHasASampleEvent(t *testing.T) {
 	}
 }
 
+// TestFunctionsAreBuiltAlikeWhoeverBuildsThem: to be deployed, to run here in containers, and to be measured. What the flags do
+// to the binaries is looked at in build_parts_test.go.
+func TestFunctionsAreBuiltAlikeWhoeverBuildsThem(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"scripts/sam-build.sh", "internal/localaws/build.go", "internal/coldstart/coldstart.go"} {
+		body, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for flag, want := range map[string]string{
+			`-(trimpath)\b`: "trimpath", `-tags[=", ]+([a-z.,]+)`: "lambda.norpc", `-ldflags[=", ]+([^'"]+)`: "-s -w", `\bCGO_ENABLED=(\w+)`: "0",
+		} {
+			found := regexp.MustCompile(flag).FindAllSubmatch(body, -1)
+			if len(found) != 1 || string(found[0][1]) != want {
+				t.Errorf("%s: %s finds %q, want %q once", file, flag, found, want)
+			}
+		}
+	}
+}
+
 func TestQueuesAreSixTimesAsPatientAsTheirFunctions(t *testing.T) {
 	t.Parallel()
 	tpl := template(t)
