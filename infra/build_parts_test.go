@@ -4,6 +4,7 @@ package infra
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"debug/elf"
 	"encoding/json"
 	"os"
@@ -70,6 +71,22 @@ func TestFunctionsAreBuiltForBothProcessorsAndAChangeReachesThemAll(t *testing.T
 			}
 			if file.Machine != b.machine || file.Section(".interp") != nil {
 				t.Errorf("%s for %s is for %s, or is not static", name, b.architecture, file.Machine)
+			}
+			if file.Section(".symtab") != nil || file.Section(".debug_info") != nil {
+				t.Errorf("%s for %s is not stripped", name, b.architecture)
+			}
+			info, err := buildinfo.Read(bytes.NewReader(binary))
+			if err != nil {
+				t.Fatalf("%s for %s: %v", name, b.architecture, err)
+			}
+			settings := map[string]string{}
+			for _, s := range info.Settings {
+				settings[s.Key] = s.Value
+			}
+			for key, want := range map[string]string{"-tags": "lambda.norpc", "-trimpath": "true", "CGO_ENABLED": "0", "GOOS": "linux"} {
+				if settings[key] != want {
+					t.Errorf("%s for %s is built with %s=%q, want %q", name, b.architecture, key, settings[key], want)
+				}
 			}
 			if !bytes.Contains(binary, []byte(b.says)) {
 				t.Errorf("%s for %s %s has old code: it does not say %s", name, b.architecture, b.flags, b.says)

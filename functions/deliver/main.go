@@ -2,8 +2,6 @@
 package main
 
 import (
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/aikajana/aikajana/internal/app/aws"
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
 	"github.com/aikajana/aikajana/internal/awslambda"
@@ -11,5 +9,5 @@ import (
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.SQS(desk.MustNew(s).Tell().Deliver))
+	awslambda.Start(awslambda.SQS(desk.MustNew(s).Tell().Deliver))
 }

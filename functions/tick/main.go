@@ -2,13 +2,11 @@
 package main
 
 import (
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/aikajana/aikajana/internal/app/aws"
 	"github.com/aikajana/aikajana/internal/awslambda"
 )
 
 func main() {
 	s := aws.MustStart(aws.Options{})
-	lambda.Start(awslambda.Schedule(s.Tick))
+	awslambda.Start(awslambda.Schedule(s.Tick))
 }

@@ -259,7 +259,11 @@ func (d *desk) announced() {
 			if facts.ProviderID == "" {
 				facts.ProviderID = n.MessageID
 			}
-			return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+			told := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}
+			if facts.Recipients == nil {
+				told.Recipients = email.Recipients
+			}
+			return told, nil
 		}
 	})
 }
@@ -334,6 +338,58 @@ func TestFault64_AMailThatCannotBeReadYetComesAgainAndTheSetUpObjectIsNothing(t 
 	d.pass(5 * time.Minute)
 	equal(t, "the timeline", d.texts(msg.Address{Kind: "email", Value: "maija@world.example"}), []string{"in Myöhässä."})
 	d.even()
+}
+
+// stored is what S3 says of a mail in the bucket.
+func stored(key string) []byte {
+	return fmt.Appendf(nil, `{"Records":[{"s3":{"bucket":{"name":"mail"},"object":{"key":%q}}}]}`, key)
+}
+
+// TestFault02_MailThatOnlyS3ToldOfIsOfWhoSESProved: such a notice has no verdicts. They stand in the mail where SES took it, and
+// where it did not, nobody vouches for the sender.
+func TestFault02_MailThatOnlyS3ToldOfIsOfWhoSESProved(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.withMail(nil)
+	d.announced()
+	const taken = "Received: from mx.world.example ([192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com with SMTP id x for help@desk.example; Sun, 22 Nov 2026 10:00:00 +0000\r\n" +
+		"X-SES-Spam-Verdict: PASS\r\nX-SES-Virus-Verdict: PASS\r\n"
+	const from = "From: Maija <maija@world.example>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n"
+	for key, raw := range map[string]string{
+		"proven":   taken + "Authentication-Results: amazonses.com; spf=pass; dkim=pass header.i=@world.example; dmarc=pass header.from=world.example;\r\n" + from + "\r\nOikea.\r\n",
+		"forged":   taken + "Authentication-Results: amazonses.com; spf=fail; dkim=fail; dmarc=fail header.from=world.example;\r\n" + from + "\r\nVäärennetty.\r\n",
+		"unjudged": from + "To: help@desk.example\r\n\r\nTuntematon.\r\n",
+	} {
+		_, err := d.Blobs.Put(t.Context(), "ses/"+key, strings.NewReader(raw), blob.PutOptions{})
+		must(t, err)
+		must(t, d.Mails.Send(t.Context(), queue.Outgoing{Body: stored("ses/" + key)}))
+		d.settle()
+	}
+	equal(t, "what Maija wrote", d.texts(msg.Address{Kind: "email", Value: "maija@world.example"}), []string{"in Oikea."})
+	got := d.texts(msg.Address{Kind: "email.unverified", Value: "maija@world.example"})
+	slices.Sort(got)
+	equal(t, "what anybody wrote in her name", got, []string{"in Tuntematon.", "in Väärennetty."})
+	d.even()
+}
+
+func TestMailThatOnlyS3ToldOfAndIsForNobodyHereIsInQuarantine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.withMail(nil)
+	d.announced()
+	_, err := d.Blobs.Put(t.Context(), "ses/stray", strings.NewReader("From: a@world.example\r\nTo: b@world.example\r\n\r\n"+strings.Repeat("Hei.\r\n", 50_000)), blob.PutOptions{})
+	must(t, err)
+	must(t, d.Mails.Send(t.Context(), queue.Outgoing{Body: stored("ses/stray")}))
+	must(t, d.Mails.Send(t.Context(), queue.Outgoing{Body: stored("ses/not-there-yet")}))
+	d.settle()
+	list, _, err := d.Store.QuarantineList(t.Context(), store.Page{}, true)
+	// A mail of any size is not stored a second time: SES's object is what is kept of it.
+	if err != nil || len(list) != 1 || list[0].Cause != string(channel.CauseUnknownAccount) || !slices.Equal(list[0].Bodies, []string{"ses/stray"}) {
+		t.Errorf("quarantine: %+v, %v", list, err)
+	}
+	if depth, err := d.Mails.Depth(t.Context()); err != nil || depth.Delayed+depth.InFlight+depth.Ready != 1 {
+		t.Errorf("the mail that cannot be read yet does not wait: %+v, %v", depth, err)
+	}
 }
 
 func TestFault31_NothingThatAMailPointsAtIsFetched(t *testing.T) {

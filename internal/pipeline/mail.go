@@ -142,6 +142,13 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 	if len(notice.Receipts) > 0 {
 		return p.takeReceipts(ctx, work, m, notice.Receipts)
 	}
+	came := channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}
+	if notice.Recipients != nil {
+		if err := p.open(ctx, &came); err != nil {
+			return err // not readable yet: it comes again
+		}
+		notice.Mail.Recipients = notice.Recipients(came.Body)
+	}
 	done := map[string]bool{}
 	for _, recipient := range notice.Mail.Recipients {
 		account, err := p.MailAccount(ctx, recipient)
@@ -152,22 +159,20 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 			continue
 		}
 		done[account.ID] = true
-		e := &channel.Envelope{
-			ID: "mail-" + notice.Mail.ProviderID, Channel: account.Channel, Account: account.ID, ReceivedAt: m.SentAt, Blob: notice.Key,
-			Mail: &notice.Mail,
-		}
-		if err := p.open(ctx, e); err != nil {
+		e := came
+		e.Account = account.ID
+		if err := p.open(ctx, &e); err != nil {
 			return err // not readable yet: it comes again
 		}
-		if err := work.takeEnvelope(ctx, m.ID, e); err != nil {
+		if err := work.takeEnvelope(ctx, m.ID, &e); err != nil {
 			return err
 		}
 		work.unnumbered(m.ID, store.AccountOf(account.Channel, account.ID), notice.Key)
 	}
 	if len(done) == 0 {
 		work.unnumbered(m.ID, store.AccountOf(mailChannel, ""), notice.Key)
-		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}
-		return p.quarantine(ctx, lost, channel.CauseUnknownAccount, fmt.Sprintf("none of its %d recipients is an address of an account", len(notice.Mail.Recipients)), 0, false)
+		came.Body = nil // it stays where it is
+		return p.quarantine(ctx, &came, channel.CauseUnknownAccount, fmt.Sprintf("none of its %d recipients is an address of an account", len(notice.Mail.Recipients)), 0, false)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func TestReceiptOfAMailIsThatOfTheAnswerItNames(t *testing.T) {
 	d.rewire(func(deps *pipeline.Deps) {
 		deps.Notice = func(raw []byte) (*pipeline.MailNotice, error) {
 			var n pipeline.MailNotice
-			return &n, json.Unmarshal(raw, &n)
+			return &n, json.Unmarshal(raw, &n.Receipts)
 		}
 	})
 	for _, one := range []struct {
@@ -55,7 +55,7 @@ func TestReceiptOfAMailIsThatOfTheAnswerItNames(t *testing.T) {
 		{"without a tag", receipt(msg.Delayed, "provider-1@mail.example", ""), msg.Delayed},
 		{"with a tag alone", receipt(msg.Delivered, "another-1@mail.example", r.tags[0]), msg.Delivered},
 	} {
-		body, err := json.Marshal(pipeline.MailNotice{Receipts: []msg.Event{one.receipt}})
+		body, err := json.Marshal([]msg.Event{one.receipt})
 		must(t, err)
 		must(t, d.Mails.Send(t.Context(), queue.Outgoing{Body: body}))
 		d.settle()

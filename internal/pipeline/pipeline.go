@@ -76,6 +76,8 @@ type MailNotice struct {
 	// Key is the blob that holds the raw mail.
 	Key  string
 	Mail channel.Mail
+	// Recipients, when set, reads from the raw mail whom it is for: a notice that knows nothing but the Key has no Mail.Recipients.
+	Recipients func(raw []byte) []string
 	// Receipts say what became of mails of ours, when the provider tells of that and of no mail that came. Their Tag is the
 	// answer, where the send had one.
 	Receipts []msg.Event

@@ -308,7 +308,9 @@ func (w *amazon) Queue(name string) queue.Queue { return w.queues[name] }
 func (w *amazon) Handle(ctx context.Context, name string, batch []queue.Message) ([]string, error) {
 	function := map[string]string{"inbound": "Process", "mail": "Mail", "media": "Fetch", "wake": "Deliver"}[name]
 	p := w.functions[function].Pipeline
-	handler := awslambda.SQS(map[string]queue.Handler{"inbound": p.Process, "mail": p.Mail, "media": p.Fetch, "wake": p.Deliver}[name])
+	handler := map[string]any{
+		"inbound": awslambda.SQS(p.Process), "mail": awslambda.Notices(p.Mail), "media": awslambda.SQS(p.Fetch), "wake": awslambda.SQS(p.Deliver),
+	}[name]
 	ctx = awspolicy.As(ctx, function)
 	var response struct {
 		BatchItemFailures []struct{ ItemIdentifier string }

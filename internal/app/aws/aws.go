@@ -166,7 +166,7 @@ func New(ctx context.Context, e *Environment, c *Clients, o Options) (*System, e
 	}
 	always := o.Log
 	if o.Log == nil {
-		o.Log, always = logger(e.LogLevel), logger("debug")
+		o.Log, always = logger(os.Stdout, e.LogLevel), logger(os.Stdout, "debug")
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
@@ -221,12 +221,20 @@ func instance(now msg.Time) string {
 	return strconv.FormatInt(int64(now), 36) + strings.ToLower(rand.Text()[:4])
 }
 
-func logger(level string) *slog.Logger {
+// logger writes lines that Lambda takes as they are: JSON with "level" and "timestamp". Lambda gives a line without a timestamp
+// of that name its own time, and the level INFO
+// (docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html, read on 2026-11-30).
+func logger(w io.Writer, level string) *slog.Logger {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		l = slog.LevelInfo
 	}
-	return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: l}))
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+			a.Key = "timestamp"
+		}
+		return a
+	}}))
 }
 
 func deploymentKey(ctx context.Context, secrets secret.Store) ([]byte, error) {
@@ -256,12 +264,21 @@ func notice(raw []byte) (*pipeline.MailNotice, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := n.Mail
-	if facts.ProviderID == "" {
-		facts.ProviderID = n.MessageID
+	out := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: n.Mail}
+	if out.Mail.ProviderID == "" {
+		out.Mail.ProviderID = n.MessageID
 	}
-	return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+	if out.Key == "" { // a Lambda action names no object: the rule's S3 action has put it where all mail is
+		out.Key = MailPrefix + n.MessageID
+	}
+	if len(out.Mail.Recipients) == 0 { // S3 told of it, and knows nothing of the mail
+		out.Recipients = email.Recipients
+	}
+	return out, nil
 }
+
+// MailPrefix is where SES puts mail, under its own ID of it.
+const MailPrefix = "ses/"
 
 // isGreeting says that SES only tries the topic: when an event destination is made it publishes one line of text, "Successfully
 // validated SNS topic for Amazon SES event publishing.". No page of the Developer Guide says so; it is seen in the field.
@@ -290,7 +307,7 @@ func MustStart(o Options) *System {
 
 // Exit ends the process with a line that says why it cannot start.
 func Exit(err error) {
-	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("not started", "err", err)
+	logger(os.Stderr, "").Error("not started", "err", err)
 	os.Exit(1)
 }
 
@@ -320,7 +337,7 @@ func (s *System) Tick(ctx context.Context) error {
 // leaveWithin is how long a process has that is told to end: Lambda kills it after half a second.
 const leaveWithin = 400 * time.Millisecond
 
-// Leave tells how much was accepted, for a process that is told to end (lambda.WithEnableSIGTERM).
+// Leave tells how much was accepted, for a process that is told to end (awslambda.StartAndLeave).
 func (s *System) Leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()

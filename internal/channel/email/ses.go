@@ -186,6 +186,28 @@ func AuthenticationResults(raw []byte, m *channel.Mail) bool {
 	return judgedBySES(h, m)
 }
 
+// Recipients says whom a mail in the bucket is for, where only S3 told of it: the address in the Received that SES wrote, which
+// is one of the envelope's, and those in To and Cc. Addresses of other servers may be among them, and one that was in Bcc beside
+// another is missing. Anybody can write To and Cc, and so have a mail come to an account that it was not sent to: as if it had
+// been.
+func Recipients(raw []byte) []string {
+	h, _ := readHeader(unixLines(raw))
+	var all []string
+	if m := takenFor.FindStringSubmatch(h.raw("received")); m != nil {
+		all = append(all, m[1])
+	}
+	for _, name := range []string{"to", "cc"} {
+		for _, r := range mailboxes(h.raw(name)) {
+			all = append(all, r.address)
+		}
+	}
+	return all
+}
+
+// takenFor matches whom SES says in Received that it took a mail for ("with SMTP id o3vrnil0e2ic for johndoe@example.com;", in the
+// sample event of docs.aws.amazon.com/lambda/latest/dg/services-ses.html, read on 2026-11-30).
+var takenFor = regexp.MustCompile(`(?is)\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com\b[^;]* for <?([^\s<>;]+)>?\s*;`)
+
 // inboundSES matches the name that SES's own servers give themselves in Received.
 var inboundSES = regexp.MustCompile(`(?i)\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com\b`)
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,6 +116,26 @@ func TestOnlyTheResultsThatSESWroteItselfAreRead(t *testing.T) {
 	known := channel.Mail{SPF: "FAIL", DKIM: "GRAY", DMARC: "FAIL"}
 	if AuthenticationResults([]byte(sesTop+pass+"\r\n"), &known); known.DMARC != "FAIL" || known.SPFDomain != "" || known.DKIMDomains != nil {
 		t.Errorf("a verdict that was known is overwritten: %+v", known)
+	}
+}
+
+func TestMailInTheBucketSaysItselfWhomItIsFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, header string
+		want         []string
+	}{
+		{"what SES took it for stands first", sesTop + "To: Desk <HELP@desk.example>, a@world.example\r\nCc: b@world.example\r\n",
+			[]string{"help@desk.example", "help@desk.example", "a@world.example", "b@world.example"}},
+		{"Bcc", sesTop + "To: undisclosed-recipients:;\r\n", []string{"help@desk.example"}},
+		{"in brackets, with comments", "Received: from mx.world.example (for x@evil.example; [192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com\r\n" +
+			" with SMTP id x (version=TLSv1.3) for <bills@desk.example>; Sun, 22 Nov 2026 10:00:00 +0000\r\n", []string{"bills@desk.example"}},
+		{"another server's Received on top", "Received: from a by b for bills@desk.example;\r\n" + sesTop + "To: c@world.example\r\n", []string{"c@world.example"}},
+		{"nobody", "Subject: x\r\n", nil},
+	} {
+		if got := Recipients([]byte(c.header + "\r\nTo: not-in-the-header@world.example\r\n")); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

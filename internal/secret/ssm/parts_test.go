@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/secret"
@@ -36,6 +37,28 @@ func TestSystemsManagerIsASecretStore(t *testing.T) {
 	t.Parallel()
 	endpoint := standin.Moto(t)
 	secrettest.Run(t, func(t *testing.T) secret.Store { return open(t, endpoint) })
+}
+
+// TestSecretIsEncryptedUnderAWSsOwnKey: a key of our own, or Secrets Manager, would cost by the month.
+func TestSecretIsEncryptedUnderAWSsOwnKey(t *testing.T) {
+	t.Parallel()
+	client := awsssm.NewFromConfig(standin.Config(standin.Moto(t)))
+	s, err := ssm.New(client, "/aikajana/encrypted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), "accounts/whatsapp/main/app_secret", []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := client.DescribeParameters(t.Context(), &awsssm.DescribeParametersInput{ParameterFilters: []types.ParameterStringFilter{{
+		Key: aws.String("Path"), Option: aws.String("Recursive"), Values: []string{"/aikajana/encrypted"},
+	}}})
+	if err != nil || len(found.Parameters) != 1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if p := found.Parameters[0]; p.Type != types.ParameterTypeSecureString || p.Tier != types.ParameterTierStandard || aws.ToString(p.KeyId) != "alias/aws/ssm" {
+		t.Errorf("type %s, tier %s, key %q", p.Type, p.Tier, aws.ToString(p.KeyId))
+	}
 }
 
 // AWS quotes a refused value in its message; ours must not.
