@@ -45,10 +45,15 @@ func sqsMessage(r *events.SQSMessage) queue.Message {
 
 // Changes makes a handler of a DynamoDB stream. The event source has a tumbling window, not for its sums but because only
 // such events name the shard that the records come from, by which the ledger knows a repeated batch (docs/adr). An error
-// makes Lambda bisect the batch and try again. Items that were brought back from a dump are passed over.
+// makes Lambda bisect the batch and try again, and so does an answer without a state ("Implementing stateful DynamoDB stream
+// processing in Lambda", read on 2026-11-30): the window's is handed back as it came, empty. Items that were brought back from
+// a dump are passed over.
 func Changes(h func(context.Context, []table.Change) error) func(context.Context, events.DynamoDBTimeWindowEvent) (events.DynamoDBTimeWindowEventResponse, error) {
 	return func(ctx context.Context, e events.DynamoDBTimeWindowEvent) (events.DynamoDBTimeWindowEventResponse, error) {
 		response := events.DynamoDBTimeWindowEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
+		if response.State = e.State; response.State == nil {
+			response.State = map[string]string{}
+		}
 		changes := make([]table.Change, 0, len(e.Records))
 		for i := range e.Records {
 			r := record(&e.Records[i], e.ShardID)

@@ -313,6 +313,17 @@ func TestEndOfAWindowIsNoBatch(t *testing.T) {
 	}
 }
 
+func TestAnswerOverChangesAlwaysHasAState(t *testing.T) {
+	t.Parallel()
+	for _, event := range []string{`{"shardId":"s","state":{}}`, `{"shardId":"s"}`, `{"shardId":"s","state":null,"isFinalInvokeForWindow":true}`} {
+		var answer map[string]json.RawMessage
+		h := Changes(func(context.Context, []table.Change) error { return nil })
+		if err := Invoke(t.Context(), h, json.RawMessage(event), &answer); err != nil || string(answer["state"]) != "{}" {
+			t.Errorf("%s was answered %s, %v", event, answer, err)
+		}
+	}
+}
+
 func TestScheduleCallsAndReportsWhatFailed(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")

@@ -3,7 +3,6 @@ package localaws
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,52 +93,10 @@ func localise(path string, variables map[string]string) error {
 	for name, value := range variables {
 		here.Content = append(here.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: yaml.DoubleQuotedStyle})
 	}
-	if err := httpFirst(doc.Content[0]); err != nil {
-		return err
-	}
 	if body, err = yaml.Marshal(&doc); err != nil {
 		return fmt.Errorf("prepare the built template: %w", err)
 	}
 	return os.WriteFile(path, body, 0o600)
-}
-
-// httpFirst has sam local see the HTTP API: it takes the first resource that may belong to one for the kind of all, and stumbles
-// over routes of WebSocket APIs, which it does not know (samcli 1.170.0, ApiProvider.find_api_provider and
-// CfnApiProvider._parse_route_key).
-func httpFirst(template *yaml.Node) error {
-	resources := child(template, "Resources")
-	if resources == nil {
-		return errors.New("prepare the built template: it has no Resources")
-	}
-	var first, rest []*yaml.Node
-	for i := 0; i+1 < len(resources.Content); i += 2 {
-		key, value := resources.Content[i], resources.Content[i+1]
-		kind := child(value, "Type")
-		switch {
-		case kind == nil:
-			return fmt.Errorf("prepare the built template: %s has no Type", key.Value)
-		case key.Value == "HttpApi":
-			first = append(first, key, value)
-		case strings.HasPrefix(kind.Value, "AWS::ApiGatewayV2::") && ofSockets(value):
-		default:
-			rest = append(rest, key, value)
-		}
-	}
-	resources.Content = append(first, rest...)
-	return nil
-}
-
-// ofSockets says that a resource belongs to the WebSocket API.
-func ofSockets(resource *yaml.Node) bool {
-	properties := child(resource, "Properties")
-	if properties == nil {
-		return false
-	}
-	id := child(properties, "ApiId")
-	if id != nil && id.Kind == yaml.MappingNode {
-		id = child(id, "Ref")
-	}
-	return id != nil && id.Value == "SocketApi"
 }
 
 func child(n *yaml.Node, name string) *yaml.Node {

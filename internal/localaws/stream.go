@@ -177,7 +177,7 @@ func (m *mapping) try(ctx context.Context, event []byte) error {
 // ("Implementing stateful DynamoDB stream processing in Lambda", read on 2026-11-30).
 func stateOf(answer []byte) error {
 	var said map[string]json.RawMessage
-	if err := json.Unmarshal(answer, &said); err != nil || said["state"] == nil {
+	if err := json.Unmarshal(answer, &said); err != nil || !bytes.HasPrefix(said["state"], []byte("{")) {
 		return fmt.Errorf("%w: its answer has no state: %s", errFunction, tail(string(answer)))
 	}
 	return nil
