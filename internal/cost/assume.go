@@ -42,7 +42,7 @@ func Assumed(template string) (*Assumptions, error) {
 			"S3.PutObject": 30 * ms, "S3.GetObject": 25 * ms, postToConnection: 15 * ms, "SESv2.SendEmail": 60 * ms,
 			askProvider: 300 * ms,
 		},
-		Other: 10 * ms, Shards: 4, LogEvent: 26, AccessLog: 190, EmptyReceives: 650_000, Team: 10,
+		Other: 10 * ms, Shards: 4, LogEvent: 26, AccessLog: 145, EmptyReceives: 650_000, Team: 10,
 	}
 	a.ReportLog = a.reportLog()
 	return a, nil

@@ -315,7 +315,7 @@ func (r *rig) ask(ctx context.Context, h http.Handler, d *delivery, w way, use *
 		ofFunctionURL(d)
 	} else {
 		use.HTTPRequests++
-		use.LogBytes += r.a.AccessLog
+		use.LogBytes += r.a.AccessLog + r.a.LogEvent
 	}
 	err = r.run(use, d.function, func() error {
 		var answer struct {

@@ -100,7 +100,7 @@ func studied(a *Assumptions) []saving {
 		}, &way{single: true}},
 		{"function URL instead of the HTTP API", func(u *Use) {
 			u.HTTPRequests = 0
-			u.LogBytes -= a.AccessLog
+			u.LogBytes -= a.AccessLog + a.LogEvent
 		}, &way{single: true, url: true}},
 		{"no notes: tallies once for each window of the stream", func(u *Use) { u.WriteUnits -= u.ByKind["note"] + u.ByKind["tally"] }, nil},
 		{"no notification items: resume reads entries", func(u *Use) { u.WriteUnits -= u.ByKind["notification"] }, nil},
