@@ -7,11 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-
-	yaml "github.com/oasdiff/yaml3"
 
 	"github.com/aikajana/aikajana/internal/awspolicy"
 )
@@ -45,15 +42,11 @@ func New(patterns []string) (*Filter, error) {
 
 // OfTemplate reads the filter of a function's event source out of a SAM template.
 func OfTemplate(path, function, event string) (*Filter, error) {
-	body, err := os.ReadFile(path)
+	doc, err := awspolicy.Document(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the filter of %s: %w", function, err)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(body, &doc); err != nil {
-		return nil, fmt.Errorf("read the filter of %s: %w", function, err)
-	}
-	here := awspolicy.Plain(doc.Content[0])
+	var here any = doc
 	for _, name := range []string{"Resources", function, "Properties", "Events", event, "Properties", "FilterCriteria", "Filters"} {
 		inside, _ := here.(map[string]any)
 		if here = inside[name]; here == nil {

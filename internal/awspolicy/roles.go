@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,6 +74,26 @@ func Roles(template, samTemplates []byte) (map[string][]Permission, error) {
 		}
 	}
 	return roles, nil
+}
+
+// Document reads a template as Plain leaves it.
+func Document(path string) (map[string]any, error) {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(body, &root); err != nil {
+		return nil, fmt.Errorf("read the template %s: %w", path, err)
+	}
+	if len(root.Content) == 0 {
+		return nil, fmt.Errorf("read the template %s: it is empty", path)
+	}
+	doc, ok := Plain(root.Content[0]).(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("read the template %s: it is no map", path)
+	}
+	return doc, nil
 }
 
 // Plain takes anchors and tags out of a template: !Ref X becomes {"Ref": "X"}, !Sub "…" becomes {"Fn::Sub": "…"}.

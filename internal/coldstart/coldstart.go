@@ -1,7 +1,8 @@
-// Package coldstart measures how long a Lambda takes from being executed until it asks for its first event, and how large it
-// is, next to a bare program with the same clients that is built and run in the same minutes.
+// Package coldstart measures how long a Lambda takes from being executed until it asks for its first event, how much of a
+// processor it uses for that, and how large it is, next to bare programs with the same clients that are built and run in the
+// same minutes.
 //
-// Functions run against a runtime API of one route and a Systems Manager that knows one parameter, both in this process and
+// Functions run against a runtime API of two routes and a Systems Manager that knows one parameter, both in this process and
 // on loopback: what a call over the network takes on AWS is not in the figures, only that the function waits for it.
 package coldstart
 
@@ -19,10 +20,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aikajana/aikajana/internal/awspolicy"
 )
 
-// Bare is the name of the program that functions are compared with.
-const Bare = "bare"
+// The programs that functions are compared with: Bare calls config.LoadDefaultConfig, as everybody does, Literal makes an
+// aws.Config by hand, which is the least that there is. Both make the clients that every function makes.
+const (
+	Bare    = "bare"
+	Literal = "bare, literal"
+)
 
 // Functions are the program's functions.
 func Functions() []string {
@@ -34,26 +41,32 @@ type Result struct {
 	Name string
 	// Size is the binary's in bytes.
 	Size int64
-	// Start are the times from exec to the first poll, shortest first.
-	Start []time.Duration
+	// Start are the times from exec to the first poll, Processor what user and system time the process used until then; each
+	// shortest first.
+	Start, Processor []time.Duration
 }
 
-// Median is the middle start.
-func (r *Result) Median() time.Duration { return r.Start[len(r.Start)/2] }
+// Quantile is the time below which a share of the sorted times lies; 0.5 is the median.
+func Quantile(sorted []time.Duration, share float64) time.Duration {
+	return sorted[int(share*float64(len(sorted)-1)+0.5)]
+}
 
 // Build builds the programs into a folder as template.yaml does: for linux/amd64, because that is what runs here. The root is
 // the module's. A function whose folder is missing is left out.
 func Build(ctx context.Context, root, dir string) ([]string, error) {
 	var names []string
-	for _, name := range append([]string{Bare}, Functions()...) {
-		source := "./functions/" + name
-		if name == Bare {
-			source = "./internal/coldstart/functions/" + name
+	for _, name := range append([]string{Bare, Literal}, Functions()...) {
+		source, tags := "./functions/"+name, "lambda.norpc"
+		switch name {
+		case Bare:
+			source = "./internal/coldstart/functions/bare"
+		case Literal:
+			source, tags = "./internal/coldstart/functions/bare", tags+",literal"
 		}
 		if _, err := os.Stat(filepath.Join(root, source)); err != nil {
 			continue
 		}
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", filepath.Join(dir, name), source) //nolint:gosec // the names are above
+		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", filepath.Join(dir, name), source) //nolint:gosec // the names are above
 		c.Dir = root
 		c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 		if out, err := c.CombinedOutput(); err != nil {
@@ -64,12 +77,35 @@ func Build(ctx context.Context, root, dir string) ([]string, error) {
 	return names, nil
 }
 
-// Measure starts each of the programs in dir n times, in turns, so that a busy moment of the machine meets all of them.
-func Measure(ctx context.Context, dir string, names []string, n int) ([]*Result, error) {
+// Tuning is what template.yaml sets of Go's own runtime for every function (GOGC, GOMEMLIMIT), as an environment.
+func Tuning(template string) ([]string, error) {
+	doc, err := awspolicy.Document(template)
+	if err != nil {
+		return nil, err
+	}
+	var here any = doc
+	for _, name := range []string{"Globals", "Function", "Environment", "Variables"} {
+		of, _ := here.(map[string]any)
+		here = of[name]
+	}
+	variables, _ := here.(map[string]any)
+	var set []string
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		if value, ok := variables[name].(string); ok {
+			set = append(set, name+"="+value)
+		}
+	}
+	return set, nil
+}
+
+// Measure starts each of the programs in dir n times, in turns, so that a busy moment of the machine meets all of them. Each
+// round begins with another one, so that none always follows the same. All have the same environment, with tuning in it.
+func Measure(ctx context.Context, dir string, names, tuning []string, n int) ([]*Result, error) {
 	rt, err := newRuntime(ctx)
 	if err != nil {
 		return nil, err
 	}
+	rt.tuning = tuning
 	defer rt.close()
 	all := make([]*Result, len(names))
 	for i, name := range names {
@@ -80,18 +116,20 @@ func Measure(ctx context.Context, dir string, names []string, n int) ([]*Result,
 		all[i] = &Result{Name: name, Size: info.Size()}
 	}
 	for round := range n + 1 {
-		for _, r := range all {
-			took, err := rt.start(ctx, filepath.Join(dir, r.Name))
+		for i := range all {
+			r := all[(round+i)%len(all)]
+			took, used, err := rt.start(ctx, filepath.Join(dir, r.Name))
 			if err != nil {
 				return nil, fmt.Errorf("start %s: %w", r.Name, err)
 			}
 			if round > 0 { // the first reads the binary from the disk
-				r.Start = append(r.Start, took)
+				r.Start, r.Processor = append(r.Start, took), append(r.Processor, used)
 			}
 		}
 	}
 	for _, r := range all {
 		slices.Sort(r.Start)
+		slices.Sort(r.Processor)
 	}
 	return all, nil
 }
@@ -101,6 +139,7 @@ type runtime struct {
 	polled          chan time.Time
 	lambda, service net.Listener
 	servers         []*http.Server
+	tuning          []string
 }
 
 func newRuntime(ctx context.Context) (*runtime, error) {
@@ -132,10 +171,20 @@ func (rt *runtime) close() {
 	}
 }
 
-// next is GET /2018-06-01/runtime/invocation/next, which has nothing to hand out; anything else is an error of the function.
+// next is GET /2018-06-01/runtime/invocation/next, which has nothing to hand out. A process that wants to hear of its end registers
+// as an extension before (lambda.WithEnableSIGTERM) and asks for events of its own, which never come either; anything else is an
+// error of the function.
 func (rt *runtime) next(w http.ResponseWriter, r *http.Request) {
 	at := time.Now()
-	if !strings.HasSuffix(r.URL.Path, "/invocation/next") {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/extension/register"):
+		w.Header().Set("Lambda-Extension-Identifier", "1f2e3d4c")
+		fmt.Fprint(w, `{"functionName":"coldstart","functionVersion":"$LATEST","handler":"bootstrap"}`)
+		return
+	case strings.HasSuffix(r.URL.Path, "/extension/event/next"):
+		<-r.Context().Done()
+		return
+	case !strings.HasSuffix(r.URL.Path, "/invocation/next"):
 		http.Error(w, "no such route", http.StatusNotFound)
 		return
 	}
@@ -160,8 +209,9 @@ func parameter(w http.ResponseWriter, r *http.Request) {
 // patience is how long a function may take to start.
 const patience = 20 * time.Second
 
-// start executes a program and waits for its first poll.
-func (rt *runtime) start(ctx context.Context, program string) (time.Duration, error) {
+// start executes a program and waits for its first poll. used is what it used of processors by then: as good as nothing is added
+// before it is killed.
+func (rt *runtime) start(ctx context.Context, program string) (took, used time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var said bytes.Buffer
@@ -170,7 +220,7 @@ func (rt *runtime) start(ctx context.Context, program string) (time.Duration, er
 	c.Stdout, c.Stderr = &said, &said
 	begun := time.Now()
 	if err := c.Start(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
@@ -178,11 +228,11 @@ func (rt *runtime) start(ctx context.Context, program string) (time.Duration, er
 	case at := <-rt.polled:
 		_ = c.Process.Kill() // it waits for an event that never comes
 		if err := <-ended; err == nil {
-			return 0, errors.New("it ended by itself after its first poll")
+			return 0, 0, errors.New("it ended by itself after its first poll")
 		}
-		return at.Sub(begun), nil
+		return at.Sub(begun), c.ProcessState.UserTime() + c.ProcessState.SystemTime(), nil
 	case err := <-ended:
-		return 0, fmt.Errorf("it ended before it asked for an event: %w: %s", errors.Join(err, ctx.Err()), strings.TrimSpace(said.String()))
+		return 0, 0, fmt.Errorf("it ended before it asked for an event: %w: %s", errors.Join(err, ctx.Err()), strings.TrimSpace(said.String()))
 	}
 }
 
@@ -200,5 +250,5 @@ func (rt *runtime) environment() []string {
 	for _, name := range []string{"INBOUND", "MAIL", "MEDIA", "WAKE"} {
 		env = append(env, "AIKAJANA_QUEUE_"+name+"=http://"+rt.service.Addr().String()+"/"+name, "AIKAJANA_DEAD_"+name+"=http://"+rt.service.Addr().String()+"/DEAD"+name)
 	}
-	return env
+	return append(env, rt.tuning...)
 }

@@ -3,16 +3,20 @@ package cost
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/aikajana/aikajana/internal/table"
 )
 
 // calls counts the calls to AWS and, while stretch is on, lets each take as long as it is assumed to take on AWS.
+// SQS requests that carry a message with a group are counted once more, as fair.
 type calls struct {
 	a *Assumptions
 
@@ -27,18 +31,50 @@ func newCalls(a *Assumptions) *calls { return &calls{a: a, count: map[string]flo
 func (c *calls) watch(s *middleware.Stack) error {
 	return s.Initialize.Add(middleware.InitializeMiddlewareFunc("CountCalls",
 		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-			call := awsmiddleware.GetServiceID(ctx) + "." + middleware.GetOperationName(ctx)
-			c.mu.Lock()
-			c.count[call]++
-			stretch := c.stretch
-			c.mu.Unlock()
-			begun := time.Now()
+			end := c.begin(awsmiddleware.GetServiceID(ctx) + "." + middleware.GetOperationName(ctx))
 			out, meta, err := next.HandleInitialize(ctx, in)
-			if stretch {
-				time.Sleep(c.a.latency(call) - time.Since(begun))
+			end()
+			if grouped(in.Parameters) {
+				c.add(fair, 1)
 			}
 			return out, meta, err
 		}), middleware.After)
+}
+
+// begin counts a call; what it returns is called when the answer is there.
+func (c *calls) begin(call string) (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[call]++
+	if !c.stretch {
+		return func() {}
+	}
+	least, begun := c.a.latency(call), time.Now()
+	return func() { time.Sleep(least - time.Since(begun)) }
+}
+
+func (c *calls) add(call string, n float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[call] += n
+}
+
+// Names of what is counted beside the operations of services.
+const (
+	fair             = "fair"
+	postToConnection = "ApiGatewayManagementApi.PostToConnection"
+	askProvider      = "WhatsApp.messages"
+)
+
+// grouped says that a request sends a message with a group. Who receives and deletes one says so itself, see rig.work.
+func grouped(request any) bool {
+	switch in := request.(type) {
+	case *sqs.SendMessageInput:
+		return in.MessageGroupId != nil
+	case *sqs.SendMessageBatchInput:
+		return slices.ContainsFunc(in.Entries, func(e types.SendMessageBatchRequestEntry) bool { return e.MessageGroupId != nil })
+	}
+	return false
 }
 
 // stretched runs f with calls that take as long as on AWS.

@@ -6,15 +6,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	mailfake "github.com/aikajana/aikajana/internal/channel/email/fake"
 	hookfake "github.com/aikajana/aikajana/internal/channel/webhook/fake"
@@ -33,15 +32,25 @@ type person struct {
 	mail string // the Message-ID of their first mail
 }
 
+// address is where they write from, as the API takes it.
+func (p *person) address(channel string) string {
+	if channel == "whatsapp" {
+		return fmt.Sprintf("3584012%05d", p.n)
+	}
+	return fmt.Sprintf("maija%d@world.example", p.n)
+}
+
 // outside plays providers and customers.
 type outside struct {
 	whatsapp *fake.Provider
-	count    int
+	now      func() time.Time
+	// count is how many messages and receipts came from it.
+	count int
 }
 
-func newOutside() *outside {
-	return &outside{whatsapp: fake.New(fake.Options{
-		PhoneNumberID: phoneNumber, AppSecret: appSecret, VerifyToken: "a long random text", AccessToken: "an access token", Now: time.Now,
+func newOutside(now func() time.Time) *outside {
+	return &outside{now: now, whatsapp: fake.New(fake.Options{
+		PhoneNumberID: phoneNumber, AppSecret: appSecret, VerifyToken: "a long random text", AccessToken: "an access token", Now: now,
 	})}
 }
 
@@ -58,24 +67,21 @@ func (o *outside) write(ctx context.Context, channel string, p *person) (*delive
 	o.count++
 	switch channel {
 	case "whatsapp":
-		who := fake.Person{Phone: fmt.Sprintf("3584012%05d", p.n), UserID: fmt.Sprintf("FI.9%09d", p.n), Name: "Maija Meikäläinen"}
-		body := o.whatsapp.Body(o.whatsapp.Text(who, text))
-		return posted("webhook", "/hooks/whatsapp/main", "173.252.88.66", body, http.Header{
-			"Content-Type": {"application/json"}, "X-Hub-Signature-256": {o.whatsapp.Sign(body)}, "User-Agent": {"facebookexternalua"},
-		}), nil
+		who := fake.Person{Phone: p.address(channel), UserID: fmt.Sprintf("FI.9%09d", p.n), Name: "Maija Meikäläinen"}
+		return o.whatsappWebhook(o.whatsapp.Body(o.whatsapp.Text(who, text))), nil
 	case "webhook":
 		return o.hook(ctx, p)
 	case "form":
 		body, err := json.Marshal(map[string]string{
-			"name": "Maija Meikäläinen", "email": fmt.Sprintf("maija%d@world.example", p.n), "subject": "Takki", "message": text,
+			"name": "Maija Meikäläinen", "email": p.address(channel), "subject": "Takki", "message": text,
 		})
 		return posted("pages", "/forms/main", fmt.Sprintf("198.51.%d.%d", o.count/250%250, o.count%250), body, http.Header{
 			"Content-Type": {"application/json"}, "Accept": {"application/json"},
 		}), err
 	}
-	from, id := fmt.Sprintf("maija%d@world.example", p.n), fmt.Sprintf("m%d.%d@world.example", p.n, o.count)
+	from, id := p.address(channel), fmt.Sprintf("m%d.%d@world.example", p.n, o.count)
 	l := mailfake.Letter{
-		From: from, Name: "Maija Meikäläinen", To: []string{mailAddress}, Subject: "Takki", Text: text, Date: time.Now(), MessageID: id,
+		From: from, Name: "Maija Meikäläinen", To: []string{mailAddress}, Subject: "Takki", Text: text, Date: o.now(), MessageID: id,
 		Extra: []string{
 			"Received: from mail.world.example (mail.world.example [203.0.113.7]) by inbound-smtp.eu-north-1.amazonaws.com with SMTP id x for " + mailAddress,
 			"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=world.example; s=s1; h=from:to:subject:date:message-id; bh=" + strings.Repeat("b", 44) + "; b=" + strings.Repeat("s", 344),
@@ -90,6 +96,13 @@ func (o *outside) write(ctx context.Context, channel string, p *person) (*delive
 	return &delivery{function: "mail", mail: raw, sender: from}, err
 }
 
+// whatsappWebhook is a delivery of the provider.
+func (o *outside) whatsappWebhook(body []byte) *delivery {
+	return posted("webhook", "/hooks/whatsapp/main", "173.252.88.66", body, http.Header{
+		"Content-Type": {"application/json"}, "X-Hub-Signature-256": {o.whatsapp.Sign(body)}, "User-Agent": {"facebookexternalua"},
+	})
+}
+
 func (o *outside) hook(ctx context.Context, p *person) (*delivery, error) {
 	var d *delivery
 	taken := &http.Client{Transport: trip(func(r *http.Request) (*http.Response, error) {
@@ -100,8 +113,8 @@ func (o *outside) hook(ctx context.Context, p *person) (*delivery, error) {
 		d = posted("webhook", "/hooks/webhook/main", "203.0.113.9", body.Bytes(), r.Header)
 		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
 	})}
-	sender := &hookfake.Sender{URL: baseURL + "/hooks/webhook/main", Secret: hookSecret, Source: "//shop.example", Now: time.Now, Client: taken}
-	who := hookfake.Person{Kind: "email", Value: fmt.Sprintf("maija%d@world.example", p.n), Name: "Maija Meikäläinen"}
+	sender := &hookfake.Sender{URL: baseURL + "/hooks/webhook/main", Secret: hookSecret, Source: "//shop.example", Now: o.now, Client: taken}
+	who := hookfake.Person{Kind: "email", Value: p.address("webhook"), Name: "Maija Meikäläinen"}
 	_, err := sender.Message(ctx, fmt.Sprintf("order-%d", o.count), hookfake.Message{From: who, Thread: fmt.Sprintf("t%d", p.n), Subject: "Takki", Text: text})
 	return d, err
 }
@@ -134,8 +147,12 @@ func posted(function, path, client string, body []byte, header http.Header) *del
 }
 
 // post is what SES does with a mail: it puts it into the bucket, and tells the queue through SNS.
-func (r *rig) post(ctx context.Context, s *shape, d *delivery, id string) error {
-	key := "mail/" + id
+func (r *rig) post(ctx context.Context, s *shape, d *delivery, use *Use) error {
+	use.MailsIn++
+	use.MailChunksIn += math.Ceil(float64(len(d.mail)) / (256 << 10))
+	use.SNSPublishes++
+	id := fmt.Sprintf("ses%012d", r.outside.count)
+	key := "ses/" + id // as the template's receipt rule does
 	if _, err := r.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &r.name, Key: &key, Body: bytes.NewReader(d.mail)}); err != nil {
 		return err
 	}
@@ -148,7 +165,7 @@ func (r *rig) post(ctx context.Context, s *shape, d *delivery, id string) error 
 			"action": map[string]string{"type": "S3", "bucketName": r.name, "objectKey": key},
 		},
 		"mail": map[string]any{
-			"timestamp": now().String(), "messageId": id, "source": d.sender, "destination": []string{mailAddress},
+			"timestamp": r.clock.now().String(), "messageId": id, "source": d.sender, "destination": []string{mailAddress},
 			"headers": []map[string]string{
 				{"name": "Return-Path", "value": "<" + d.sender + ">"},
 				{"name": "Received", "value": "from mail." + domain + " by inbound-smtp.eu-north-1.amazonaws.com with SMTP id " + id},
@@ -160,6 +177,5 @@ func (r *rig) post(ctx context.Context, s *shape, d *delivery, id string) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(s.system.Env.Queues["mail"]), MessageBody: aws.String(string(notice))})
-	return err
+	return r.enqueue(ctx, s, "mail", notice)
 }

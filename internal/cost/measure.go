@@ -2,9 +2,10 @@ package cost
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"strings"
 	"time"
 
@@ -26,39 +27,103 @@ const (
 // Cases lists them in the order of the report.
 func Cases() []string { return []string{Alone, First, TenOfTen, TenOfOne} }
 
-// Measured is what one message takes, by channel and case, without and with pushes; and what a call of Tick takes.
-type Measured struct {
-	Quiet, Pushed map[string]map[string]*Use
-	Tick          *Use
+// Plan is what is measured.
+type Plan struct {
+	Channels, Cases []string
+	// Rounds is how often everything is played, in each shape.
+	Rounds int
+	// Desks are numbers of agents, rising: what a message takes is measured while so many have a socket open.
+	Desks []int
 }
 
-// Measure plays every case on every channel, with the event sources of the template at that path. It needs the stand-ins of
-// scripts/parts.sh.
-func Measure(ctx context.Context, template string, a Assumptions) (*Measured, error) {
-	r, err := newRig(ctx, template, a)
+// Everything is the plan of the report.
+func Everything() Plan { return Plan{Channels(), Cases(), 4, []int{5, 50, 500}} }
+
+// Measured is what things take.
+type Measured struct {
+	Plan Plan
+	// Quiet and Pushed are one inbound message, by channel and case; one agent hears of the pushed ones, whose session is looked at
+	// anew, as after a pause.
+	Quiet, Pushed map[string]map[string]*Use
+	// Studied are messages of WhatsApp in the ways of docs/adr/0013 that were built to be measured, by step and case, without pushes.
+	Studied map[string]map[string]*Use
+	// Desks are messages of WhatsApp, alone on an open case and pushed, by the number of agents who are there.
+	Desks map[int]*Heard
+	// Answers are an agent's answer until it is read, by channel, pushed to one agent at each step.
+	Answers map[string]*Use
+	// List and Timeline are one request of the API each, Ping one frame of a socket that says that it is there, Tick one minute.
+	List, Timeline, Ping, Tick *Use
+}
+
+// Heard is what a message takes that agents hear of: after a pause, when every open socket's session is looked at anew, and
+// right after another.
+type Heard struct{ AfterPause, AtOnce *Use }
+
+// Measure plays what the plan names. It needs the stand-ins of scripts/parts.sh.
+func Measure(ctx context.Context, a *Assumptions, plan Plan) (*Measured, error) {
+	r, err := newRig(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
-	m := &Measured{Quiet: map[string]map[string]*Use{}, Pushed: map[string]map[string]*Use{}, Tick: &Use{}}
-	o := newOutside()
-	for _, channel := range Channels() {
-		m.Quiet[channel], m.Pushed[channel] = map[string]*Use{}, map[string]*Use{}
-		if err := r.measureChannel(ctx, o, channel, m); err != nil {
+	m := &Measured{
+		Plan: plan, Quiet: map[string]map[string]*Use{}, Pushed: map[string]map[string]*Use{}, Studied: map[string]map[string]*Use{},
+		Desks: map[int]*Heard{}, Answers: map[string]*Use{},
+	}
+	if err := r.hire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("hire an agent: %w", err)
+	}
+	for _, channel := range plan.Channels {
+		if m.Quiet[channel], err = r.cases(ctx, channel, way{}, plan); err != nil {
 			return nil, fmt.Errorf("measure %s: %w", channel, err)
 		}
-	}
-	for range 5 {
-		if err := r.tick(ctx, m.Tick); err != nil {
-			return nil, fmt.Errorf("measure tick: %w", err)
+		if m.Pushed[channel], err = r.cases(ctx, channel, way{pushed: true}, plan); err != nil {
+			return nil, fmt.Errorf("measure %s with pushes: %w", channel, err)
 		}
 	}
-	*m.Tick = scaled(m.Tick, 1.0/5)
-	return m, r.verify(ctx, o.count)
+	for _, s := range studied(a) {
+		if s.way == nil {
+			continue
+		}
+		if m.Studied[s.what], err = r.cases(ctx, "whatsapp", *s.way, plan); err != nil {
+			return nil, fmt.Errorf("measure %s: %w", s.what, err)
+		}
+	}
+	if err := r.work(ctx, m); err != nil {
+		return nil, err
+	}
+	for _, n := range plan.Desks {
+		if m.Desks[n], err = r.heard(ctx, n); err != nil {
+			return nil, fmt.Errorf("measure a desk of %d: %w", n, err)
+		}
+	}
+	return m, r.verify(ctx)
 }
 
-// verify makes sure that what was measured was the real thing: every message is in a timeline.
-func (r *rig) verify(ctx context.Context, sent int) error {
+// work measures what else a desk does.
+func (r *rig) work(ctx context.Context, m *Measured) (err error) {
+	for _, channel := range []string{"whatsapp", "email"} {
+		if m.Answers[channel], err = r.measure(m.Plan.Rounds, r.answer(ctx, channel)); err != nil {
+			return fmt.Errorf("measure answers by %s: %w", channel, err)
+		}
+	}
+	if m.List, err = r.measure(m.Plan.Rounds, r.list(ctx)); err != nil {
+		return fmt.Errorf("measure the work list: %w", err)
+	}
+	if m.Timeline, err = r.measure(m.Plan.Rounds, r.timeline(ctx)); err != nil {
+		return fmt.Errorf("measure a timeline: %w", err)
+	}
+	if m.Ping, err = r.measure(m.Plan.Rounds, r.ping(ctx)); err != nil {
+		return fmt.Errorf("measure a ping: %w", err)
+	}
+	if m.Tick, err = r.measure(m.Plan.Rounds, r.tick(ctx)); err != nil {
+		return fmt.Errorf("measure tick: %w", err)
+	}
+	return nil
+}
+
+// verify makes sure that what was measured was the real thing: every message is in a timeline, and nothing else is.
+func (r *rig) verify(ctx context.Context) error {
 	ledger, err := r.plain.system.Store.Ledger(ctx)
 	if err != nil {
 		return err
@@ -68,69 +133,44 @@ func (r *rig) verify(ctx context.Context, sent int) error {
 		stored += a.Stored
 		other += a.Duplicate + a.Quarantined + a.Pending
 	}
-	if stored != int64(sent) || other != 0 {
-		return fmt.Errorf("of %d messages %d were stored and %d were not what was meant: the measurement is void (last log: %s)", sent, stored, other, r.plain.log.last)
+	if stored != int64(r.outside.count) || other != 0 {
+		return fmt.Errorf("of %d messages and receipts %d were stored and %d were not what was meant: the measurement is void (last log: %s)",
+			r.outside.count, stored, other, r.plain.log.last)
 	}
 	return nil
 }
 
-// rounds is how often a case is played, in each shape and with and without pushes.
-const rounds = 4
+// sample prepares something in one shape, unmeasured, and returns what is measured and how many messages it is.
+type sample func(s *shape) (do func(use *Use) error, messages int, err error)
 
-func (r *rig) measureChannel(ctx context.Context, o *outside, channel string, m *Measured) error {
-	next := 10_000 * (1 + len(m.Quiet))
-	fresh := func(n int) []*person {
-		all := make([]*person, n)
-		for i := range all {
-			next++
-			all[i] = &person{n: next}
-		}
-		return all
-	}
-	if err := r.play(ctx, o, r.plain, r.plain.quiet, channel, fresh(3), &Use{}); err != nil { // warm
-		return err
-	}
-	for _, name := range Cases() {
-		for _, pushed := range []bool{false, true} {
-			use, fastest := &Use{}, map[string]float64{}
-			for range rounds {
-				for _, s := range []*shape{r.plain, r.metered} {
-					people := fresh(map[string]int{Alone: 1, First: 1, TenOfTen: 10, TenOfOne: 1}[name])
-					if name != First { // their case is opened first, unmeasured
-						if err := r.play(ctx, o, s, s.quiet, channel, people, &Use{}); err != nil {
-							return err
-						}
-					}
-					if name == TenOfOne {
-						for len(people) < 10 {
-							people = append(people, people[0])
-						}
-					}
-					react := s.quiet
-					if pushed {
-						react = s.react
-					}
-					one := &Use{}
-					if err := r.play(ctx, o, s, react, channel, people, one); err != nil {
-						return fmt.Errorf("%s: %w", name, err)
-					}
-					use.Add(one, 1/float64(rounds*len(people)))
-					for function, ms := range one.Milliseconds {
-						if each := ms / one.Calls[function]; fastest[function] == 0 || each < fastest[function] {
-							fastest[function] = each
-						}
-					}
+// measure takes samples: of the metered shape the units count, of the plain one everything else.
+func (r *rig) measure(rounds int, take sample) (*Use, error) {
+	use, fastest := &Use{}, map[string]float64{}
+	for range rounds {
+		for _, s := range []*shape{r.plain, r.metered} {
+			do, messages, err := take(s)
+			if err != nil {
+				return nil, fmt.Errorf("prepare: %w", err)
+			}
+			r.reset(s)
+			all := &Use{}
+			if err := do(all); err != nil {
+				return nil, err
+			}
+			if s == r.metered {
+				all = &Use{}
+			}
+			r.read(s, all)
+			use.Add(all, 1/float64(rounds*messages))
+			for function, ms := range all.Milliseconds {
+				if each := ms / all.Calls[function]; fastest[function] == 0 || each < fastest[function] {
+					fastest[function] = each
 				}
 			}
-			r.undisturbed(use, fastest)
-			if pushed {
-				m.Pushed[channel][name] = use
-			} else {
-				m.Quiet[channel][name] = use
-			}
 		}
 	}
-	return nil
+	r.undisturbed(use, fastest)
+	return use, nil
 }
 
 // undisturbed takes the fastest round's time of each function for all its calls: this machine is shared, Lambda's is not.
@@ -142,52 +182,12 @@ func (r *rig) undisturbed(use *Use, fastest map[string]float64) {
 	}
 }
 
-// play has each of the people write once, all at the same time, and works everything off. Of a metered shape only the units
-// are kept, of a plain one everything else.
-func (r *rig) play(ctx context.Context, o *outside, s *shape, react *pipeline.Pipeline, channel string, people []*person, use *Use) error {
-	r.reset(s)
-	all := &Use{}
-	work := "inbound"
-	for _, p := range people {
-		d, err := o.write(ctx, channel, p)
-		if err != nil {
-			return err
-		}
-		if d.mail != nil {
-			work = "mail"
-			all.MailsIn++
-			all.MailChunksIn += math.Ceil(float64(len(d.mail)) / (256 << 10))
-			all.SNSPublishes++
-			if err := r.post(ctx, s, d, fmt.Sprintf("ses%012d", o.count)); err != nil {
-				return err
-			}
-			continue
-		}
-		all.HTTPRequests++
-		all.LogBytes += r.a.AccessLog
-		if err := r.request(ctx, s, d, all); err != nil {
-			return err
-		}
-	}
-	if err := r.work(ctx, s, work, len(people), all); err != nil {
-		return err
-	}
-	if err := r.follow(ctx, react, all); err != nil {
-		return err
-	}
-	if s == r.metered {
-		all = &Use{}
-	}
-	r.read(s, all)
-	use.Add(all, 1)
-	return nil
-}
-
 func (r *rig) reset(s *shape) {
 	r.calls.take()
 	r.kinds.take()
 	r.meter.Reset()
-	*s.log, *s.gateway = countingLog{}, countingGateway{}
+	*s.log = countingLog{}
+	s.gateway.messages.Store(0)
 }
 
 // read adds what was counted since reset.
@@ -199,6 +199,10 @@ func (r *rig) read(s *shape, use *Use) {
 	}
 	for call, n := range r.calls.take() {
 		switch {
+		case call == fair:
+			use.FairRequests += n
+		case call == "SESv2.SendEmail":
+			use.MailsOut += n
 		case strings.HasPrefix(call, "SQS."):
 			use.SQSRequests += n
 		case call == "S3.PutObject":
@@ -208,48 +212,156 @@ func (r *rig) read(s *shape, use *Use) {
 		}
 	}
 	use.LogBytes += s.log.bytes + s.log.lines*r.a.LogEvent
-	use.SocketMessages += s.gateway.messages
+	use.SocketMessages += float64(s.gateway.messages.Load())
+}
+
+// way is how a message goes: whether staff are told, and by which of the ways that docs/adr/0013 weighs.
+type way struct {
+	pushed, single, url bool
+}
+
+// cases measures the cases of one channel.
+func (r *rig) cases(ctx context.Context, channel string, w way, plan Plan) (map[string]*Use, error) {
+	uses := map[string]*Use{}
+	for _, name := range plan.Cases {
+		use, err := r.measure(plan.Rounds, r.inbound(ctx, channel, name, w))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		uses[name] = use
+	}
+	return uses, nil
+}
+
+// inbound is one case of one channel.
+func (r *rig) inbound(ctx context.Context, channel, name string, w way) sample {
+	return func(s *shape) (func(*Use) error, int, error) {
+		if err := r.seat(ctx); err != nil {
+			return nil, 0, err
+		}
+		people := r.people(map[string]int{Alone: 1, First: 1, TenOfTen: 10, TenOfOne: 1}[name])
+		before := people // their case is open already
+		if name == First {
+			before = r.people(1) // somebody else, so that accounts and secrets are remembered all the same
+		}
+		if err := r.play(ctx, s, channel, w, before, &Use{}); err != nil {
+			return nil, 0, err
+		}
+		if name == TenOfOne {
+			for len(people) < 10 {
+				people = append(people, people[0])
+			}
+		}
+		if w.pushed {
+			r.clock.pause()
+		}
+		return func(use *Use) error { return r.play(ctx, s, channel, w, people, use) }, len(people), nil
+	}
+}
+
+// people are so many who never wrote before.
+func (r *rig) people(n int) []*person {
+	all := make([]*person, n)
+	for i := range all {
+		r.met++
+		all[i] = &person{n: r.met}
+	}
+	return all
+}
+
+// play has each of the people write once, all at the same time, and works everything off.
+func (r *rig) play(ctx context.Context, s *shape, channel string, w way, people []*person, use *Use) error {
+	process, react := s.quiet, s.quiet
+	if w.single {
+		process = s.single
+	}
+	if w.pushed {
+		react = s.told
+	}
+	mails := 0
+	for _, p := range people {
+		d, err := r.outside.write(ctx, channel, p)
+		if err != nil {
+			return err
+		}
+		if d.mail != nil {
+			mails++
+			err = r.post(ctx, s, d, use)
+		} else {
+			err = r.request(ctx, s, d, w, use)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.drain(ctx, s, "mail", "mail", 1, s.quiet.Mail, mails, use); err != nil {
+		return err
+	}
+	if err := r.drain(ctx, s, "inbound", "process", 10, process.Process, len(people)-mails, use); err != nil {
+		return err
+	}
+	return r.follow(ctx, react, use)
 }
 
 // request hands an HTTP event to its function.
-func (r *rig) request(ctx context.Context, s *shape, d *delivery, use *Use) error {
-	h := s.system.Hooks()
-	if d.function == "pages" {
-		h = s.pages
+func (r *rig) request(ctx context.Context, s *shape, d *delivery, w way, use *Use) error {
+	_, err := r.ask(ctx, map[string]http.Handler{"webhook": s.system.Hooks(), "pages": s.pages, "api": s.api}[d.function], d, w, use)
+	return err
+}
+
+// ask hands an HTTP event to a function and returns the body of the answer.
+func (r *rig) ask(ctx context.Context, h http.Handler, d *delivery, w way, use *Use) (body string, err error) {
+	if w.url {
+		ofFunctionURL(d)
+	} else {
+		use.HTTPRequests++
+		use.LogBytes += r.a.AccessLog + r.a.LogEvent
 	}
-	return r.run(use, d.function, func() error {
-		answer, err := call(ctx, awslambda.HTTP(h), d.event)
-		if err != nil {
+	err = r.run(use, d.function, func() error {
+		var answer struct {
+			StatusCode int
+			Body       string
+		}
+		if err := awslambda.Invoke(ctx, awslambda.HTTP(h), d.event, &answer); err != nil {
 			return err
 		}
 		if answer.StatusCode < 200 || answer.StatusCode > 299 {
 			return fmt.Errorf("%s answered %d: %s", d.function, answer.StatusCode, answer.Body)
 		}
+		body = answer.Body
 		return nil
 	})
+	return body, err
 }
 
-// work receives n messages of a queue as Lambda's poller does, in batches of the template's size, and deletes them.
-func (r *rig) work(ctx context.Context, s *shape, name string, n int, use *Use) error {
-	function, most, handler := "process", 10, queue.Handler(s.quiet.Process)
-	if name == "mail" {
-		function, most, handler = "mail", 1, s.quiet.Mail
-	}
+// drain receives n messages of a queue as Lambda's poller does, in batches of the template's size, and deletes them. Batches are as
+// full as they can be, so that a figure does not depend on which messages a stand-in finds at once.
+func (r *rig) drain(ctx context.Context, s *shape, name, function string, most int, handler queue.Handler, n int, use *Use) error {
 	deadline := time.Now().Add(30 * time.Second)
-	for n > 0 {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%d messages of %s did not come", n, name)
+	for ; n > 0; n -= most {
+		var batch []queue.Message
+		receives := 0.0
+		for len(batch) < min(most, n) {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%d messages of %s did not come", n-len(batch), name)
+			}
+			more, err := s.system.Queues[name].Receive(ctx, min(most, n)-len(batch), time.Second)
+			if err != nil {
+				return err
+			}
+			receives++
+			batch = append(batch, more...)
 		}
-		batch, err := s.system.Queues[name].Receive(ctx, min(most, n), time.Second)
-		if err != nil {
-			return err
+		r.calls.add("SQS.ReceiveMessage", 1-receives)
+		for i := range batch {
+			if batch[i].Group != "" {
+				r.calls.add(fair, 2) // one receives it, one deletes it
+				break
+			}
 		}
-		if len(batch) == 0 {
-			continue
-		}
-		n -= len(batch)
-		err = r.run(use, function, func() error {
-			answer, err := call(ctx, awslambda.SQS(handler), map[string]any{"Records": records(batch)})
+		err := r.run(use, function, func() error {
+			var answer struct{ BatchItemFailures []any }
+			err := awslambda.Invoke(ctx, awslambda.SQS(handler), map[string]any{"Records": records(batch)}, &answer)
 			if err == nil && len(answer.BatchItemFailures) > 0 {
 				err = fmt.Errorf("%d messages failed: %s", len(answer.BatchItemFailures), s.log.last)
 			}
@@ -285,58 +397,40 @@ func (r *rig) follow(ctx context.Context, p *pipeline.Pipeline, use *Use) error 
 			return err
 		}
 		for _, event := range events {
-			err := r.run(use, "react", func() error {
-				_, err := call(ctx, awslambda.Changes(p.React), event)
+			if err := r.run(use, "react", func() error { return awslambda.Invoke(ctx, awslambda.Changes(p.React), event, nil) }); err != nil {
 				return err
-			})
-			if err != nil {
-				return err
-			}
-			for range int(r.a.WindowCalls) {
-				r.bill(use, "react", time.Millisecond)
 			}
 		}
 	}
 }
 
-// tick calls Tick once, in both shapes.
-func (r *rig) tick(ctx context.Context, use *Use) error {
-	for _, s := range []*shape{r.plain, r.metered} {
-		r.reset(s)
-		all := &Use{}
-		err := r.run(all, "tick", func() error { return s.system.Tick(ctx) })
-		if err != nil {
-			return err
-		}
-		if s == r.metered {
-			all = &Use{}
-		}
-		r.read(s, all)
-		use.Add(all, 1)
+// tick is one call of Tick.
+func (r *rig) tick(ctx context.Context) sample {
+	return func(s *shape) (func(*Use) error, int, error) {
+		return func(use *Use) error { return r.run(use, "tick", func() error { return s.system.Tick(ctx) }) }, 1, nil
 	}
-	return nil
 }
 
 // run calls a function and bills its time: what passes while calls to AWS take as long as there, and the processor's time at
 // the share of a processor that comes with the function's memory.
 func (r *rig) run(use *Use, function string, f func() error) error {
+	memory := r.a.Memory[function]
+	if memory == 0 {
+		return errors.New("the template has no function " + function)
+	}
 	worked, begun := processorTime(), time.Now()
 	if err := r.calls.stretched(f); err != nil {
 		return err
 	}
 	wall, worked := time.Since(begun), processorTime()-worked
-	slower := math.Max(1, r.a.FullCPU/r.a.Memory[function]) - 1
-	r.bill(use, function, wall+time.Duration(float64(worked)*slower))
-	return nil
-}
-
-func (r *rig) bill(use *Use, function string, d time.Duration) {
-	ms := math.Ceil(float64(d) / float64(time.Millisecond))
+	slower := math.Max(1, r.a.FullCPU/memory) - 1
+	ms := math.Ceil(float64(wall+time.Duration(float64(worked)*slower)) / float64(time.Millisecond))
 	addTo(&use.Milliseconds, map[string]float64{function: ms}, 1)
 	addTo(&use.Calls, map[string]float64{function: 1}, 1)
 	use.LambdaRequests++
-	use.LambdaGBSeconds += ms / 1000 * r.a.Memory[function] / 1024
-	use.LogBytes += r.a.PlatformLog
+	use.LambdaGBSeconds += ms / 1000 * memory / 1024
+	use.LogBytes += r.a.callLog()
+	return nil
 }
 
 // processorTime is what this process has used of processors.
@@ -346,19 +440,6 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// call hands an event to a handler as Lambda does: as JSON.
-func call[E, R any](ctx context.Context, f func(context.Context, E) (R, error), v any) (answer R, err error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return answer, err
-	}
-	var e E
-	if err := json.Unmarshal(body, &e); err != nil {
-		return answer, err
-	}
-	return f(ctx, e)
 }
 
 func scaled(u *Use, by float64) Use {

@@ -8,14 +8,16 @@ import (
 
 // Use is what something took of AWS: a message, a round of ten, or a month.
 type Use struct {
-	HTTPRequests, SocketMessages, SocketMinutes           float64
-	LambdaRequests, LambdaGBSeconds                       float64
-	WriteUnits, IndexUnits, ReadUnits                     float64
-	TableGB                                               float64
-	SQSRequests, SNSPublishes                             float64
-	S3Puts, S3Gets, S3GB                                  float64
-	MailsIn, MailChunksIn, MailsOut                       float64
-	LogBytes, LogStoredGB, Alarms, Metrics, ScheduleCalls float64
+	HTTPRequests, SocketMessages, SocketMinutes float64
+	LambdaRequests, LambdaGBSeconds             float64
+	WriteUnits, IndexUnits, ReadUnits           float64
+	TableGB                                     float64
+	// FairRequests are those of SQSRequests that carry a message with a group.
+	SQSRequests, FairRequests, SNSPublishes          float64
+	S3Puts, S3Gets, S3GB                             float64
+	MailsIn, MailChunksIn, MailsOut                  float64
+	LogBytes, LogStoredGB                            float64
+	AlarmMetrics, Metrics, Dashboards, ScheduleCalls float64
 
 	// ByKind are the write units by kind of item, index entries included: they are among WriteUnits and IndexUnits already.
 	ByKind map[string]float64
@@ -49,8 +51,8 @@ func addTo(to *map[string]float64, from map[string]float64, times float64) {
 func (u *Use) fields() []*float64 {
 	return []*float64{
 		&u.HTTPRequests, &u.SocketMessages, &u.SocketMinutes, &u.LambdaRequests, &u.LambdaGBSeconds, &u.WriteUnits, &u.IndexUnits, &u.ReadUnits,
-		&u.TableGB, &u.SQSRequests, &u.SNSPublishes, &u.S3Puts, &u.S3Gets, &u.S3GB, &u.MailsIn, &u.MailChunksIn, &u.MailsOut, &u.LogBytes,
-		&u.LogStoredGB, &u.Alarms, &u.Metrics, &u.ScheduleCalls,
+		&u.TableGB, &u.SQSRequests, &u.FairRequests, &u.SNSPublishes, &u.S3Puts, &u.S3Gets, &u.S3GB, &u.MailsIn, &u.MailChunksIn, &u.MailsOut, &u.LogBytes,
+		&u.LogStoredGB, &u.AlarmMetrics, &u.Metrics, &u.Dashboards, &u.ScheduleCalls,
 	}
 }
 
@@ -63,8 +65,9 @@ func (u *Use) without(f Free) Use {
 	less(&v.SQSRequests, f.SQSRequests)
 	less(&v.SNSPublishes, f.SNSPublishes)
 	less(&v.LogBytes, f.LogGB*1e9)
-	less(&v.Alarms, f.Alarms)
+	less(&v.AlarmMetrics, f.AlarmMetrics)
 	less(&v.Metrics, f.Metrics)
+	less(&v.Dashboards, f.Dashboards)
 	less(&v.TableGB, f.TableGB)
 	less(&v.ScheduleCalls, f.ScheduleCalls)
 	return v
@@ -85,12 +88,13 @@ func (u *Use) Bill(p Prices) []Line {
 		{"DynamoDB writes", u.Units() * p.WriteUnits / million},
 		{"DynamoDB reads", u.ReadUnits * p.ReadUnits / million},
 		{"DynamoDB storage", u.TableGB * (p.TableGB + p.RecoveryGB)},
-		{"SQS, SNS", u.SQSRequests*p.SQSRequests/million + u.SNSPublishes*p.SNSPublishes/million},
+		{"SQS, SNS", (u.SQSRequests*p.SQSRequests + u.FairRequests*p.FairRequests + u.SNSPublishes*p.SNSPublishes) / million},
 		{"S3", u.S3Puts*p.S3Puts/million + u.S3Gets*p.S3Gets/million + u.S3GB*p.S3GB},
 		{"SES", (u.MailsIn*p.MailsIn + u.MailChunksIn*p.MailChunksIn + u.MailsOut*p.MailsOut) / 1000},
 		{"logs", u.LogBytes*p.LogGB/1e9 + u.LogStoredGB*p.LogStoredGB},
 		{"socket", u.SocketMessages*p.SocketMessages/million + u.SocketMinutes*p.SocketMinutes/million},
-		{"alarms, schedule", u.Alarms*p.Alarm + u.Metrics*p.Metric + u.ScheduleCalls*p.ScheduleCalls/million},
+		{"alarms, metrics", u.AlarmMetrics*p.AlarmMetric + u.Metrics*p.Metric},
+		{"dashboard, schedule", u.Dashboards*p.Dashboard + u.ScheduleCalls*p.ScheduleCalls/million},
 	}
 }
 

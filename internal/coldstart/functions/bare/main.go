@@ -1,5 +1,5 @@
 // Command bare is a Lambda that does nothing, with the clients of AWS that every function of the program makes: what their
-// start is compared with.
+// start is compared with. Built with the tag "literal" it makes its configuration by hand, else as the SDK's guide says.
 package main
 
 import (
@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
@@ -47,7 +46,7 @@ func (c *clients) Invoke(ctx context.Context, _ json.RawMessage) error {
 }
 
 func main() {
-	c, err := config.LoadDefaultConfig(context.Background())
+	c, err := configuration()
 	if err != nil {
 		os.Exit(1)
 	}

@@ -26,8 +26,11 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	a := cost.Assumed()
-	m, err := cost.Measure(ctx, "template.yaml", a)
+	a, err := cost.Assumed("template.yaml")
+	if err != nil {
+		return err
+	}
+	m, err := cost.Measure(ctx, a, cost.Everything())
 	if err != nil {
 		return err
 	}
