@@ -263,6 +263,30 @@ func TestFunctionsAreBuiltAlikeWhoeverBuildsThem(t *testing.T) {
 	}
 }
 
+// TestGarbageIsCollectedLaterAndWithinAFunctionsMemory: the limit leaves a quarter for what Go does not count, and for a peak.
+func TestGarbageIsCollectedLaterAndWithinAFunctionsMemory(t *testing.T) {
+	t.Parallel()
+	tpl := template(t)
+	globals(tpl, "Environment", "Variables", "GOGC").is("400")
+	for _, name := range functions {
+		f := function(tpl, name)
+		limit, memory := globals(tpl, "Environment", "Variables", "GOMEMLIMIT"), globals(tpl, "MemorySize")
+		if f.has("Environment") {
+			limit = f.at("Environment", "Variables", "GOMEMLIMIT")
+		}
+		if f.has("MemorySize") {
+			memory = f.at("MemorySize")
+		}
+		var mebibytes int
+		if _, err := fmt.Sscanf(fmt.Sprint(limit.value), "%dMiB", &mebibytes); err != nil {
+			t.Fatalf("%s: GOMEMLIMIT is %v: %v", name, limit.value, err)
+		}
+		if share := float64(mebibytes) / float64(number(t, memory)); share < 0.7 || share > 0.76 {
+			t.Errorf("%s: GOMEMLIMIT is %.0f %% of its memory, want three quarters", name, 100*share)
+		}
+	}
+}
+
 func TestQueuesAreSixTimesAsPatientAsTheirFunctions(t *testing.T) {
 	t.Parallel()
 	tpl := template(t)
@@ -470,7 +494,7 @@ func TestTickComesEveryMinute(t *testing.T) {
 func TestFunctionsAreToldEverythingThatTheyReadAndNoSecret(t *testing.T) {
 	t.Parallel()
 	variables := globals(template(t), "Environment", "Variables")
-	asked := map[string]bool{}
+	asked := map[string]bool{"GOGC": true, "GOMEMLIMIT": true} // Go itself reads them
 	if _, err := appaws.ReadEnvironment(func(name string) string { asked[name] = true; return "x" }); err != nil {
 		t.Fatal(err)
 	}

@@ -21,13 +21,13 @@ func (h handlers) ListNotifications(ctx context.Context, r ListNotificationsRequ
 		return nil, inQuery(err)
 	}
 	out := NotificationList{Items: []Notification{}, Next: hideCursor(next)}
-	for _, n := range told {
-		m, err := h.Live.Message(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		if m != nil && m.SeenBy(p) {
-			out.Items = append(out.Items, viewNotification(n))
+	all, err := h.Live.Messages(ctx, told, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range all {
+		if m.SeenBy(p) {
+			out.Items = append(out.Items, viewNotification(m.Of))
 		}
 	}
 	return ListNotifications200JSONResponse(out), nil

@@ -56,17 +56,17 @@ func Quantile(sorted []time.Duration, share float64) time.Duration {
 func Build(ctx context.Context, root, dir string) ([]string, error) {
 	var names []string
 	for _, name := range append([]string{Bare, Literal}, Functions()...) {
-		source, tags := "./functions/"+name, "lambda.norpc"
+		source, more := "./functions/"+name, ""
 		switch name {
 		case Bare:
 			source = "./internal/coldstart/functions/bare"
 		case Literal:
-			source, tags = "./internal/coldstart/functions/bare", tags+",literal"
+			source, more = "./internal/coldstart/functions/bare", ",literal"
 		}
 		if _, err := os.Stat(filepath.Join(root, source)); err != nil {
 			continue
 		}
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", filepath.Join(dir, name), source) //nolint:gosec // the names are above
+		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=lambda.norpc"+more, "-ldflags", "-s -w", "-o", filepath.Join(dir, name), source) //nolint:gosec // the names are above
 		c.Dir = root
 		c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 		if out, err := c.CombinedOutput(); err != nil {

@@ -55,7 +55,7 @@ type Measured struct {
 	List, Timeline, Ping, Tick *Use
 }
 
-// Heard is what a message takes that agents hear of: after a pause, when every open socket's session is looked at anew, and
+// Heard is what a message takes that agents hear of: after a pause, when the session of everybody who is told is looked at anew, and
 // right after another.
 type Heard struct{ AfterPause, AtOnce *Use }
 
@@ -361,7 +361,11 @@ func (r *rig) drain(ctx context.Context, s *shape, name, function string, most i
 		}
 		err := r.run(use, function, func() error {
 			var answer struct{ BatchItemFailures []any }
-			err := awslambda.Invoke(ctx, awslambda.SQS(handler), map[string]any{"Records": records(batch)}, &answer)
+			var of any = awslambda.SQS(handler)
+			if name == "mail" {
+				of = awslambda.Notices(handler)
+			}
+			err := awslambda.Invoke(ctx, of, map[string]any{"Records": records(batch)}, &answer)
 			if err == nil && len(answer.BatchItemFailures) > 0 {
 				err = fmt.Errorf("%d messages failed: %s", len(answer.BatchItemFailures), s.log.last)
 			}

@@ -270,8 +270,8 @@ func (r *report) desks() {
 		}
 		r.say("| %d | %.0f | %.2f | %.2f | %.2f | %s |", n, d.messages(), Total(u.Bill(r.p)), Total(bill), Total(bill)/float64(n), strings.Join(parts, ", "))
 	}
-	r.say("\nWhat a message of WhatsApp takes, alone on an open case, with so many agents there; *looked at* is after a pause, when every open socket's")
-	r.say("session is looked at anew, *known* right after another message:\n")
+	r.say("\nWhat a message of WhatsApp takes, alone on an open case, with so many agents there; *looked at* is after a pause, when the session of")
+	r.say("everybody who is told is looked at anew, *known* right after another message:\n")
 	r.say("| agents there | told | reads, looked at | known | React, ms, looked at | known | $ per million, looked at | known |\n|---:|---:|---:|---:|---:|---:|---:|---:|")
 	for _, n := range r.m.Plan.Desks {
 		h := r.m.Desks[n]

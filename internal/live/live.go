@@ -5,6 +5,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -78,7 +79,9 @@ type said struct {
 
 // Message is a notification ready to be sent, with what decides who may see it.
 type Message struct {
-	Body        []byte
+	Body []byte
+	// Of is the notification.
+	Of          *store.Notification
 	team, agent string
 }
 
@@ -88,36 +91,69 @@ func (m *Message) SeenBy(p *auth.Principal) bool {
 	return p.May(auth.ReadCases) && p.Sees(m.team, m.agent)
 }
 
-// Message is what a notification tells: the entry as the change left it, or, for a notification that was read from the table, as
-// it is now. Nil when it is gone: erased. Whose the case is is always read, and after the content, so that one that was given
-// away in between is not shown to its former team.
-func (e *Events) Message(ctx context.Context, n *store.Notification) (*Message, error) {
-	out := said{Cursor: Cursor(n.Cursor), Type: n.Type, Why: n.Why, Customer: n.Customer, Case: n.Case}
-	if n.Entry != "" {
-		entry := n.Changed
-		if entry == nil {
-			var err error
-			if entry, err = e.store.Entry(ctx, n.Entry); isMissing(err) {
-				return nil, nil
-			} else if err != nil {
-				return nil, err
-			}
+// Messages are what notifications tell, in their order: entries as the change left them, or, for a notification that was read
+// from the table, as they are now. What is gone is left out: it was erased. Whose each case is is always read, once for all of
+// its notifications and after their content, so that one that was given away in between is not shown to its former team.
+//
+// A notification that cannot be read is handed to failed with its error and left out; without failed, the first error ends it.
+func (e *Events) Messages(ctx context.Context, told []*store.Notification, failed func(*store.Notification, error)) ([]*Message, error) {
+	entries := make([]*timeline.Entry, len(told))
+	bad := make([]error, len(told))
+	for i, n := range told {
+		if entries[i] = n.Changed; entries[i] == nil && n.Entry != "" {
+			entries[i], bad[i] = e.store.Entry(ctx, n.Entry)
 		}
+	}
+	cases := map[string]*owner{}
+	var all []*Message
+	for i, n := range told {
+		if cases[n.Case] == nil {
+			c, err := e.store.Case(ctx, n.Case)
+			cases[n.Case] = &owner{c, err}
+		}
+		m, err := e.message(n, entries[i], cases[n.Case], bad[i])
+		switch {
+		case isMissing(err):
+		case err == nil:
+			all = append(all, m)
+		case failed != nil:
+			failed(n, err)
+		default:
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Message is Messages of one; nil when it is gone.
+func (e *Events) Message(ctx context.Context, n *store.Notification) (*Message, error) {
+	all, err := e.Messages(ctx, []*store.Notification{n}, nil)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// owner is a case, or why it could not be read.
+type owner struct {
+	c   *timeline.Case
+	err error
+}
+
+func (e *Events) message(n *store.Notification, entry *timeline.Entry, of *owner, err error) (*Message, error) {
+	if err = cmp.Or(err, of.err); err != nil {
+		return nil, err
+	}
+	out := said{Cursor: Cursor(n.Cursor), Type: n.Type, Why: n.Why, Customer: n.Customer, Case: n.Case}
+	if entry != nil {
 		view := Entry(entry)
 		out.Entry = &view
-	}
-	c, err := e.store.Case(ctx, n.Case)
-	if isMissing(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
 	}
 	body, err := json.Marshal(&out)
 	if err != nil {
 		return nil, fmt.Errorf("tell of case %s: %w", n.Case, err)
 	}
-	return &Message{Body: body, team: c.Team, agent: c.Agent}, nil
+	return &Message{Body: body, Of: n, team: of.c.Team, agent: of.c.Agent}, nil
 }
 
 func isMissing(err error) bool { return fault.Of(err) == fault.Missing }
@@ -220,13 +256,13 @@ func (e *Events) since(ctx context.Context, p *auth.Principal, at msg.Time, to O
 		if err != nil {
 			return err
 		}
+		all, err := e.Messages(ctx, told, nil)
+		if err != nil {
+			return err
+		}
 		var bodies [][]byte
-		for _, n := range told {
-			m, err := e.Message(ctx, n)
-			if err != nil {
-				return err
-			}
-			if m != nil && m.SeenBy(p) {
+		for _, m := range all {
+			if m.SeenBy(p) {
 				bodies = append(bodies, m.Body)
 			}
 		}

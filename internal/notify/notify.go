@@ -11,6 +11,7 @@ import (
 	"mime/quotedprintable"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/auth"
@@ -47,20 +48,32 @@ type Mail struct {
 	// Channels give channels their proper names; nil shows none. Log hears of mails that will never arrive; nil for nobody.
 	Channels *channel.Registry
 	Log      *slog.Logger
+
+	mu    sync.Mutex // guards known
+	known map[audience]believed
 }
 
-// Wanted says of which notifications somebody is still to be told. Each team is looked up once.
+// audience is who may be told: a team's members, its leads, or one agent.
+type audience struct{ team, who string }
+
+// believed is who wants mail of an audience, as it was a moment ago.
+type believed struct {
+	people []auth.User
+	at     msg.Time
+}
+
+// believedFor is how long Wanted goes by what it has read of people: reading all of a large desk for each message costs more than
+// the message. Notify, which tells them, reads anew.
+const believedFor = 15 * time.Second
+
+// Wanted says of which notifications somebody is still to be told, as far as it is known who works where: that may be
+// [believedFor] old.
 func (m *Mail) Wanted(ctx context.Context, told []*store.Notification) ([]bool, error) {
-	wanted, known := make([]bool, len(told)), map[[2]string][]auth.User{}
+	wanted := make([]bool, len(told))
 	for i, n := range told {
-		who := [2]string{n.Team, n.For}
-		people, ok := known[who]
-		if !ok {
-			var err error
-			if people, err = m.audience(ctx, n); err != nil {
-				return nil, fmt.Errorf("find out who is told of case %s by mail: %w", n.Case, err)
-			}
-			known[who] = people
+		people, err := m.believe(ctx, n)
+		if err != nil {
+			return nil, fmt.Errorf("find out who is told of case %s by mail: %w", n.Case, err)
 		}
 		for j := range people {
 			done, err := m.done(ctx, n, &people[j])
@@ -72,6 +85,30 @@ func (m *Mail) Wanted(ctx context.Context, told []*store.Notification) ([]bool, 
 	}
 	return wanted, nil
 }
+
+func (m *Mail) believe(ctx context.Context, n *store.Notification) ([]auth.User, error) {
+	who, now := audience{n.Team, n.For}, m.Now()
+	m.mu.Lock()
+	have, ok := m.known[who]
+	m.mu.Unlock()
+	if ok && now.Sub(have.at) < believedFor {
+		return have.people, nil
+	}
+	people, err := m.audience(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil || len(m.known) > mostBelieved {
+		m.known = map[audience]believed{}
+	}
+	m.known[who] = believed{people, now}
+	return people, nil
+}
+
+// mostBelieved bounds what is remembered: each agent of a desk is an audience.
+const mostBelieved = 1000
 
 // Notify tells everybody that the notification is for and who wants mail. The mail names the case, the customer and the
 // channel; nothing that the customer wrote leaves by it. Each person is told once, or, when the process dies at the wrong

@@ -433,10 +433,10 @@ type toldOf struct {
 
 func (t toldOf) Done(_ context.Context, effect string) (bool, error) { return t.done[effect], nil }
 
-func TestTeamIsLookedUpOnceForAllThatHappensTogether(t *testing.T) {
+func TestTeamIsLookedUpOnceForAllThatHappensInAMoment(t *testing.T) {
 	t.Parallel()
-	people := &asked{}
-	m := &notify.Mail{People: people, Told: toldOf{done: map[string]bool{"mail support 2#e aino": true}}}
+	people, now := &asked{}, msg.Time(1_000_000)
+	m := &notify.Mail{People: people, Told: toldOf{done: map[string]bool{"mail support 2#e aino": true}}, Now: func() msg.Time { return now }}
 	told := make([]*store.Notification, 4)
 	for i, cursor := range []string{"1#e", "2#e", "3#e", "4#e"} {
 		told[i] = &store.Notification{Cursor: cursor, Team: "support", For: "team", Why: "failed", Case: "k"}
@@ -445,7 +445,18 @@ func TestTeamIsLookedUpOnceForAllThatHappensTogether(t *testing.T) {
 	if want := []bool{true, false, true, true}; err != nil || !slices.Equal(wanted, want) {
 		t.Errorf("wanted are %v, %v; want %v: who was told of the second is not told again", wanted, err, want)
 	}
-	if people.times != 1 {
-		t.Errorf("the team was looked up %d times", people.times)
+	for _, c := range []struct {
+		pass  time.Duration
+		times int
+	}{{0, 1}, {14 * time.Second, 1}, {time.Second, 2}} {
+		now = now.Add(c.pass)
+		if _, err := m.Wanted(t.Context(), told); err != nil || people.times != c.times {
+			t.Errorf("%s later the team has been looked up %d times, want %d; %v", c.pass, people.times, c.times, err)
+		}
+	}
+	// Another team, and the agent of a case, are other people.
+	told[0].Team, told[1].For = "billing", "leads"
+	if _, err := m.Wanted(t.Context(), told); err != nil || people.times != 4 {
+		t.Errorf("looked up %d times, want 4; %v", people.times, err)
 	}
 }

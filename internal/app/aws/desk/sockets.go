@@ -57,8 +57,26 @@ type connection struct {
 	Cursor string `json:"cursor,omitempty"`
 	// Batch says that the client takes several messages in a frame.
 	Batch bool `json:"batch,omitempty"`
-	// Principal is who opened it; "" in connections of an earlier version.
-	Principal string `json:"principal,omitempty"`
+	// Principal, Roles and Teams are who opened it and what they may see, as it was when that was last looked at: they say whose
+	// session is worth looking at for a message, and never who may see it. Principal is "" in connections of an earlier version.
+	Principal string      `json:"principal,omitempty"`
+	Roles     []auth.Role `json:"roles,omitempty"`
+	Teams     []string    `json:"teams,omitempty"`
+}
+
+// remember takes down who the principal is now, and says whether that is news.
+func (c *connection) remember(p *auth.Principal) bool {
+	if c.Principal == p.ID && slices.Equal(c.Roles, p.Roles) && slices.Equal(c.Teams, p.Teams) {
+		return false
+	}
+	c.Principal, c.Roles, c.Teams = p.ID, p.Roles, p.Teams
+	return true
+}
+
+// mayHear says that something of it may be for the connection, by what was known of it last.
+func (c *connection) mayHear(ready []*live.Message) bool {
+	was := auth.Principal{Kind: c.Credential.Kind, ID: c.Principal, Roles: c.Roles, Teams: c.Teams, Scopes: []auth.Scope{auth.ScopeRead}}
+	return c.Principal == "" || slices.ContainsFunc(ready, func(m *live.Message) bool { return m.SeenBy(&was) })
 }
 
 // Sockets is the staff socket on API Gateway: connections are items of the table, and what they are told is authorised event
@@ -96,7 +114,8 @@ func (s *Sockets) Connect(ctx context.Context, id string, r *http.Request) int {
 	}
 	if err == nil {
 		wants := live.OpeningOf(query)
-		c := connection{ID: id, Principal: p.ID, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: wants.Cursor, Batch: wants.Batch}
+		c := connection{ID: id, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: wants.Cursor, Batch: wants.Batch}
+		c.remember(&p)
 		err = s.save(ctx, &c)
 	}
 	if err != nil {
@@ -134,6 +153,11 @@ func (s *Sockets) Message(ctx context.Context, id string, frame []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("answer socket %s: %w", id, err)
+	}
+	if c.remember(p) {
+		if err := s.save(ctx, c); err != nil {
+			return err
+		}
 	}
 	if cursor, ok := live.Resumes(frame); ok {
 		return s.resume(ctx, c, p, cursor)
@@ -226,6 +250,9 @@ func (s *Sockets) Push(ctx context.Context, told []*store.Notification) {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	for _, c := range open {
+		if !c.mayHear(ready) {
+			continue
+		}
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
@@ -239,17 +266,10 @@ func (s *Sockets) Push(ctx context.Context, told []*store.Notification) {
 
 // prepare makes what is sent, once for all connections.
 func (s *Sockets) prepare(ctx context.Context, told []*store.Notification) []*live.Message {
-	var ready []*live.Message
-	for _, n := range live.Newest(told, func(n *store.Notification) *store.Notification { return n }) {
-		m, err := s.people.Live.Message(ctx, n)
-		if err != nil {
-			s.log.WarnContext(ctx, "sockets not told", "case", n.Case, "err", err)
-			continue
-		}
-		if m != nil { // it would be when the case was erased
-			ready = append(ready, m)
-		}
-	}
+	newest := live.Newest(told, func(n *store.Notification) *store.Notification { return n })
+	ready, _ := s.people.Live.Messages(ctx, newest, func(n *store.Notification, err error) { // which hears of every error
+		s.log.WarnContext(ctx, "sockets not told", "case", n.Case, "err", err)
+	})
 	return ready
 }
 
@@ -260,6 +280,11 @@ func (s *Sockets) tell(ctx context.Context, c *connection, ready []*live.Message
 	}
 	if err != nil {
 		return err
+	}
+	if c.remember(p) {
+		if err := s.save(ctx, c); err != nil {
+			return err
+		}
 	}
 	var bodies [][]byte
 	for _, m := range ready {

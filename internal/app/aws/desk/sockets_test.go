@@ -20,6 +20,7 @@ import (
 	"github.com/aikajana/aikajana/internal/auth"
 	"github.com/aikajana/aikajana/internal/live"
 	"github.com/aikajana/aikajana/internal/store"
+	"github.com/aikajana/aikajana/internal/table"
 )
 
 // strict is a management API that knows who is connected: everybody else is gone. moto cannot play it: its post_to_connection
@@ -371,5 +372,107 @@ func TestWhatHappensTogetherGoesInOneFrameToWhoeverTakesThat(t *testing.T) {
 		if events[i].Entry.Message.Text != text || i > 0 && events[i].Cursor == events[i-1].Cursor {
 			t.Errorf("event %d is %+v, want %s", i, events[i], text)
 		}
+	}
+}
+
+// cases counts how often a case is read.
+type cases struct {
+	table.Table
+	mu    sync.Mutex
+	reads int
+}
+
+func (c *cases) Get(ctx context.Context, k table.Key) (table.Item, error) {
+	if strings.HasPrefix(k.SK, "K#") {
+		c.mu.Lock()
+		c.reads++
+		c.mu.Unlock()
+	}
+	return c.Table.Get(ctx, k)
+}
+
+func TestCaseIsReadOnceForAllThatIsToldOfItTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if b.open("c", b.agent("sales"), "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	for _, text := range []string{"one", "two", "three"} {
+		b.Quietly(func() { b.write(text) })
+	}
+	told := b.notifications("sales")
+	counted := &cases{Table: b.Store.Table()}
+	over, err := store.New(store.Options{Table: counted, Key: make([]byte, 32), Now: b.Store.Now, NewID: b.Store.NewID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := live.New(live.Deps{Store: over, Auth: b.Auth, Hub: live.NewHub()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := events.Messages(t.Context(), told, nil)
+	if err != nil || len(all) != len(told) || counted.reads != 1 {
+		t.Errorf("%d messages of %d, the case read %d times, %v", len(all), len(told), counted.reads, err)
+	}
+}
+
+// sessions counts how often somebody's token is looked at.
+type sessions struct {
+	table.Table
+	mu    sync.Mutex
+	reads int
+}
+
+func (s *sessions) Get(ctx context.Context, k table.Key) (table.Item, error) {
+	if strings.HasPrefix(k.PK, "U#token#") {
+		s.mu.Lock()
+		s.reads++
+		s.mu.Unlock()
+	}
+	return s.Table.Get(ctx, k)
+}
+
+func TestOnlySocketsThatMayHearOfItAreLookedAt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	counted := &sessions{Table: b.Store.Table()}
+	who, err := auth.New(auth.Config{Table: counted, Now: func() time.Time { return b.Store.Now().Time() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, team := range []string{"sales", "billing", "support"} {
+		if b.open(team, b.agent(team), "") != http.StatusOK {
+			t.Fatal("not opened")
+		}
+	}
+	b.People.Auth = who
+	b.Clock.Pass(live.RecheckEvery)
+	b.write("for sales")
+	if heard := b.gateway.heard("sales"); len(heard) != 1 || counted.reads != 1 {
+		t.Errorf("sales heard %q, and %d sessions were looked at", heard, counted.reads)
+	}
+}
+
+func TestSocketHearsOfATeamThatItsUserCameToSince(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Auth.CreateUser(t.Context(), "test", auth.User{ID: "aino", Name: "Aino", Roles: []auth.Role{auth.Agent}, Teams: []string{"billing"}}, "a password of a test"); err != nil {
+		t.Fatal(err)
+	}
+	in := must(b.Auth.SignIn(t.Context(), "aino", "a password of a test", "192.0.2.1", ""))(t)
+	if b.open("c", in.Principal, "") != http.StatusOK {
+		t.Fatal("not opened")
+	}
+	b.React()
+	b.write("before")
+	teams := []string{"billing", "sales"}
+	user := must(b.Auth.User(t.Context(), "aino"))(t)
+	if _, err := b.Auth.ChangeUser(t.Context(), "test", "aino", auth.UserChange{Teams: &teams}, user.Revision); err != nil {
+		t.Fatal(err)
+	}
+	b.React()
+	b.write("after")
+	if heard := b.gateway.heard("c"); len(heard) != 1 || !strings.Contains(heard[0], "after") {
+		t.Errorf("it heard %q", heard)
 	}
 }
