@@ -114,6 +114,7 @@ func TestEverySampleEventIsWorkedOnByItsFunction(t *testing.T) {
 			if m := w.next("wake"); !strings.Contains(string(m.Body), w.forgotten) {
 				t.Errorf("woken is %s, want %s", m.Body, w.forgotten)
 			}
+			w.complained(`"msg":"looked after","unhealthy":1,"stuck_answers":1`)
 		}},
 		{"api", nil, func(answer string) {
 			w.has(answer, `"statusCode":200`)
@@ -152,6 +153,7 @@ func TestEverySampleEventIsWorkedOnByItsFunction(t *testing.T) {
 		}
 		w.step = step.sample
 		step.check(answer)
+		w.complained("")
 		if t.Failed() {
 			t.Fatalf("%s: answered %s", step.sample, answer)
 		}
@@ -177,6 +179,8 @@ type world struct {
 	db    *dynamodb.Client
 	// system looks behind the scenes; past is the same an hour ago.
 	system, past *appaws.System
+	// complaints are the lines that the last function wrote to its log.
+	complaints []string
 	// forgotten is an answer whose wake-up was lost.
 	forgotten string
 
@@ -264,11 +268,15 @@ var picture, _ = base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAA
 func (w *world) environment(variables, endpoints map[string]string) {
 	w.t.Helper()
 	declared := globals(template(w.t), "Environment", "Variables").value.(map[string]any)
-	for name := range declared {
-		if _, ok := variables[name]; !ok {
-			w.t.Fatalf("the template sets %s, and this test does not", name)
+	for name, value := range declared {
+		set, ok := variables[name]
+		if strings.HasPrefix(name, "GO") { // Go's own, which is the same wherever the program runs
+			set, ok = value.(string)
 		}
-		w.env = append(w.env, name+"="+variables[name])
+		if !ok {
+			w.t.Fatalf("the template sets %s to %v, and this test does not know to what", name, value)
+		}
+		w.env = append(w.env, name+"="+set)
 	}
 	for name, url := range endpoints {
 		w.env = append(w.env, "AWS_ENDPOINT_URL_"+name+"="+url)
@@ -326,13 +334,22 @@ func (w *world) call(function, event string) (answer string, err error) {
 		}
 		for line := range strings.Lines(said.String()) { // at warn, a function that has nothing to complain of says nothing
 			if !strings.HasPrefix(line, "SDK ") { // the clients complain of moto's checksums
-				w.t.Errorf("%s said %s", function, line)
+				w.complaints = append(w.complaints, line)
 			}
 		}
 		return a[1], nil
 	case err := <-ended:
 		return "", fmt.Errorf("the function ended before its answer: %w\n%s", err, said.String())
 	}
+}
+
+// complained says what the last function had to complain of, in one line, and takes it; "" is nothing.
+func (w *world) complained(what string) {
+	w.t.Helper()
+	if what == "" && len(w.complaints) > 0 || what != "" && (len(w.complaints) != 1 || !strings.Contains(w.complaints[0], what)) {
+		w.t.Errorf("%s complained %q, want %q", w.step, w.complaints, what)
+	}
+	w.complaints = nil
 }
 
 func errText(err error) string {

@@ -116,6 +116,28 @@ func TestSuite(t *testing.T) {
 	tabletest.RunLost(t, empty)
 }
 
+// TestReadersThatWaitOnEmptyTablesGetTheFirstWrite: DynamoDB Local says to some of them that they read too far back, as
+// https://github.com/aws/aws-sdk-java/issues/2923 (read on 2026-11-30) tells, and more often the more tables it holds.
+func TestReadersThatWaitOnEmptyTablesGetTheFirstWrite(t *testing.T) {
+	t.Parallel()
+	var waiting sync.WaitGroup
+	for range 40 {
+		h := setup(t).harness()
+		f := h.Feed(t, "reader")
+		waiting.Go(func() {
+			if got, err := f.Next(t.Context(), 10); err != nil || len(got) != 1 {
+				t.Errorf("%d changes, %v", len(got), err)
+			}
+		})
+		waiting.Go(func() {
+			if err := h.Table.Write(t.Context(), put("p", "a", "1", table.Absent)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waiting.Wait()
+}
+
 func put(pk, sk, body string, c table.Cond) table.Op {
 	return table.Put(table.Item{Key: table.Key{PK: pk, SK: sk}, Body: []byte(body)}, c)
 }
