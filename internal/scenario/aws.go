@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -42,6 +42,7 @@ import (
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
 	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/standin/proxy"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
 
@@ -87,12 +88,14 @@ func (parts Parts) NewAWS(ctx context.Context, s *Stage) (World, error) {
 
 // amazon is the AWS shape.
 type amazon struct {
-	stage    *Stage
-	parts    Parts
-	name     string
+	stage *Stage
+	parts Parts
+	name  string
+	// dynamoDB, sqs and s3 are the world's own way to the stand-ins, past the proxies that the program's clients go through.
 	dynamoDB *dynamodb.Client
 	sqs      *sqs.Client
 	s3       *s3.Client
+	proxies  []*proxy.Proxy
 	// system is the operator's view; functions are the Lambdas by name.
 	system    *awsapp.System
 	functions map[string]*awsapp.System
@@ -114,14 +117,8 @@ type amazon struct {
 }
 
 func (w *amazon) open(ctx context.Context) error {
-	w.hidden = map[string][]byte{}
-	fast := func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
-	}
-	w.resources = logical(w.name)
-	w.dynamoDB = dynamodb.NewFromConfig(w.parts.config(w.parts.DynamoDB, w.resources), func(o *dynamodb.Options) {
-		o.HTTPClient, o.Retryer = &http.Client{Transport: troubledWire{}}, fast()
-	})
+	w.hidden, w.resources = map[string][]byte{}, logical(w.name)
+	w.dynamoDB = dynamodb.NewFromConfig(standin.Config(w.parts.DynamoDB))
 	streamARN, err := dynamo.CreateTable(ctx, w.dynamoDB, w.name)
 	if err != nil {
 		return err
@@ -131,10 +128,8 @@ func (w *amazon) open(ctx context.Context) error {
 		return err
 	}
 	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock, filter)
-	w.sqs = sqs.NewFromConfig(w.parts.config(w.parts.SQS, w.resources))
-	w.s3 = s3.NewFromConfig(w.parts.config(w.parts.Moto, w.resources), func(o *s3.Options) {
-		o.UsePathStyle, o.HTTPClient, o.Retryer = true, &http.Client{Transport: troubledStorage{w.stage.Faults}}, fast()
-	})
+	w.sqs = sqs.NewFromConfig(standin.Config(w.parts.SQS))
+	w.s3 = s3.NewFromConfig(standin.Config(w.parts.Moto), func(o *s3.Options) { o.UsePathStyle = true })
 	if _, err := w.s3.CreateBucket(ctx, &s3.CreateBucketInput{
 		Bucket: &w.name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: standin.Region},
 	}); err != nil {
@@ -149,9 +144,9 @@ func (w *amazon) open(ctx context.Context) error {
 			return err
 		}
 	}
-	clients := &awsapp.Clients{
-		DynamoDB: mortal{w.dynamoDB, w.stage.Faults, w.parts.Written}, SQS: w.sqs, S3: w.s3, Region: standin.Region,
-		SES: sesv2.NewFromConfig(w.parts.config(w.stage.SES, w.resources)), SSM: ssm.NewFromConfig(w.parts.config(w.parts.Moto, w.resources)),
+	clients, err := w.clients()
+	if err != nil {
+		return err
 	}
 	options := awsapp.Options{
 		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Pause: atOnce, Inspect: app.InspectFile,
@@ -163,7 +158,7 @@ func (w *amazon) open(ctx context.Context) error {
 					w.queues[name] = w.held[name]
 				}
 			}
-			return troubledQueue{w.queues[name], name, w.stage.Faults}
+			return w.queues[name]
 		},
 	}
 	if w.system, err = awsapp.New(ctx, env, clients, options); err != nil {
@@ -173,6 +168,42 @@ func (w *amazon) open(ctx context.Context) error {
 		return err
 	}
 	return w.people()
+}
+
+// clients are the program's: the SDK's own, through proxies that make the script's trouble. What the world does itself, as AWS's
+// other services would, goes past them.
+func (w *amazon) clients() (*awsapp.Clients, error) {
+	trouble := newWeather(w.stage.Faults)
+	through := func(endpoint string, decide proxy.Decide) (aws.Config, error) {
+		p, err := proxy.Open(endpoint, decide)
+		if err != nil {
+			return aws.Config{}, err
+		}
+		w.proxies = append(w.proxies, p)
+		c := proxy.Named(w.parts.config(p.URL, w.resources), at)
+		c.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 100 }) // as many as may work at once
+		c.Retryer = func() aws.Retryer {                                                                                          // which waits no longer than a story may take
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
+		}
+		return c, nil
+	}
+	toTable, err := through(w.parts.DynamoDB, trouble.table)
+	if err != nil {
+		return nil, err
+	}
+	toQueues, err := through(w.parts.SQS, trouble.queue)
+	if err != nil {
+		return nil, err
+	}
+	toStorage, err := through(w.parts.Moto, trouble.storage)
+	if err != nil {
+		return nil, err
+	}
+	return &awsapp.Clients{
+		DynamoDB: mortal{dynamodb.NewFromConfig(toTable), w.stage.Faults, w.parts.Written}, SQS: sqs.NewFromConfig(toQueues),
+		S3: s3.NewFromConfig(toStorage, func(o *s3.Options) { o.UsePathStyle = true }), Region: standin.Region,
+		SES: sesv2.NewFromConfig(w.parts.config(w.stage.SES, w.resources)), SSM: ssm.NewFromConfig(w.parts.config(w.parts.Moto, w.resources)),
+	}, nil
 }
 
 // start gives each function a system of its own, as it has in its process: they share nothing but what is stored.
@@ -398,118 +429,10 @@ func (w *amazon) Close() error {
 	if w.closing != nil {
 		err = errors.Join(err, w.closing())
 	}
-	return err
-}
-
-// mortal is DynamoDB for a worker that may be killed between two calls; the rest of the trouble is on the wire.
-type mortal struct {
-	dynamo.API
-	faults *Faults
-	// written is told of every item that was written; nil when nobody wants to know.
-	written func(Written)
-}
-
-func (m mortal) tell(err error, w Written) {
-	if err == nil && m.written != nil {
-		m.written(w)
-	}
-}
-
-type troubleKey struct{}
-
-// trouble is what is to become of one call on the wire.
-type trouble struct{ refuse, lose bool }
-
-func (m mortal) write(ctx context.Context, do func(context.Context) error) error {
-	refuse, lose, after := m.faults.beforeWrite(ctx)
-	err := do(context.WithValue(ctx, troubleKey{}, &trouble{refuse, lose}))
-	if err == nil {
-		after()
+	for _, p := range w.proxies {
+		err = errors.Join(err, p.Close())
 	}
 	return err
-}
-
-// PutItem implements dynamo.API.
-func (m mortal) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.PutItemOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.PutItem(ctx, in, o...); return err })
-	m.tell(err, Written{Item: in.Item})
-	return out, err
-}
-
-// DeleteItem implements dynamo.API.
-func (m mortal) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.DeleteItemOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.DeleteItem(ctx, in, o...); return err })
-	m.tell(err, Written{Item: in.Key, Deleted: true})
-	return out, err
-}
-
-// BatchWriteItem implements dynamo.API.
-func (m mortal) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.BatchWriteItemOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.BatchWriteItem(ctx, in, o...); return err })
-	for _, requests := range in.RequestItems {
-		for i := range requests {
-			if put := requests[i].PutRequest; put != nil {
-				m.tell(err, Written{Item: put.Item})
-			} else if gone := requests[i].DeleteRequest; gone != nil {
-				m.tell(err, Written{Item: gone.Key, Deleted: true})
-			}
-		}
-	}
-	return out, err
-}
-
-// Query implements dynamo.API: an index that is stale shows nothing yet.
-func (m mortal) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	if in.IndexName != nil && m.faults.indexStale(ctx) {
-		return &dynamodb.QueryOutput{}, nil
-	}
-	return m.API.Query(ctx, in, o...)
-}
-
-// TransactWriteItems implements dynamo.API.
-func (m mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.TransactWriteItems(ctx, in, o...); return err })
-	for i := range in.TransactItems {
-		if put := in.TransactItems[i].Put; put != nil {
-			m.tell(err, Written{Item: put.Item, Transaction: true})
-		} else if gone := in.TransactItems[i].Delete; gone != nil {
-			m.tell(err, Written{Item: gone.Key, Deleted: true, Transaction: true})
-		}
-	}
-	return out, err
-}
-
-// troubledWire throttles requests, and loses the answers of requests that landed; the SDK meets both as it does on AWS.
-type troubledWire struct{}
-
-// RoundTrip implements http.RoundTripper.
-func (troubledWire) RoundTrip(r *http.Request) (*http.Response, error) {
-	t, _ := r.Context().Value(troubleKey{}).(*trouble)
-	if t != nil && t.refuse {
-		return &http.Response{
-			StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Request: r, ProtoMajor: 1, ProtoMinor: 1,
-			Body: io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`)),
-		}, nil
-	}
-	response, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil || t == nil || !t.lose {
-		return response, err
-	}
-	t.lose = false
-	_, _ = io.Copy(io.Discard, response.Body) // it has landed; nobody hears of it
-	_ = response.Body.Close()
-	return nil, errors.New("connection reset by peer")
-}
-
-// troubledStorage is S3 that cannot be read for a while.
-type troubledStorage struct{ faults *Faults }
-
-// RoundTrip implements http.RoundTripper.
-func (s troubledStorage) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodGet && s.faults.blobsFail() {
-		return &http.Response{StatusCode: http.StatusServiceUnavailable, Request: r, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody}, nil
-	}
-	return http.DefaultTransport.RoundTrip(r)
 }
 
 func jsonText(v any) (string, error) {

@@ -48,7 +48,7 @@ func Rest(ctx context.Context, stage Stage, parts Parts) (err error) {
 	defer func() { err = errors.Join(err, world.Close()) }()
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
-		again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
+		again: map[string]action{}, merges: map[string]string{}, workers: 1, reverse: map[string]bool{},
 	}
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
 	out.passed = p.overtake(ctx)
@@ -399,7 +399,7 @@ func (r *rest) storm(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	r.p.faults.change(func() { r.p.faults.refuseUntil = r.p.clock.Time().Add(time.Minute) })
+	r.p.faults.change(func() { r.p.faults.writesUntil = r.p.clock.Time().Add(time.Minute) })
 	for _, name := range []string{"inbound", "mail"} {
 		batch, err := r.p.world.Queue(name).Receive(ctx, batchSize, 0)
 		if err != nil || len(batch) == 0 {

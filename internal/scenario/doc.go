@@ -29,5 +29,9 @@
 //
 // # Faults
 //
-// "table …", "queue …" and "worker …" statements put faults between the program and what it stands on.
+// "table …", "queue …", "blobs …" and "index …" statements put trouble between the program and what it stands on. In the AWS
+// world the program's clients go to DynamoDB Local, ElasticMQ and moto through proxies (package proxy), which throttle, lose
+// answers, deliver twice and take half of a batch as AWS does; in the local world wrappers around what is embedded come to the
+// same. "worker …" and "react …" have a worker killed between two of its calls, inside the process. A story that asks for trouble
+// that then meets nobody fails: it would not tell what it says.
 package scenario

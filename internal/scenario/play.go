@@ -47,7 +47,6 @@ type Play struct {
 	workers int
 	// raced says that chance decided which of several messages came first.
 	raced   bool
-	twice   map[string]bool
 	reverse map[string]bool
 }
 
@@ -76,7 +75,7 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 	defer func() { err = errors.Join(err, world.Close()) }()
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
-		sockets: map[string]*socket{}, client: stage.Client, again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
+		sockets: map[string]*socket{}, client: stage.Client, again: map[string]action{}, merges: map[string]string{}, workers: 1, reverse: map[string]bool{},
 	}
 	defer p.hangUp()
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
@@ -94,6 +93,9 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 		case err != nil:
 			return nil, fmt.Errorf("%s.txt:%d: %s: %w", s.Name, s.steps[i].line, s.steps[i].text, err)
 		}
+	}
+	for _, trouble := range p.faults.unmet() {
+		r.Failures = append(r.Failures, fmt.Sprintf("%s.txt: asks for trouble that nothing met: %s", s.Name, trouble))
 	}
 	if r.Problems, err = world.Check(ctx); err != nil {
 		return nil, fmt.Errorf("%s: check: %w", s.Name, err)
@@ -179,7 +181,10 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 	q := p.world.Queue(name)
 	var all []queue.Message
 	for {
-		got, err := q.Receive(ctx, batchSize, 0)
+		got, err := q.Receive(in(ctx, "poller"), batchSize, 0)
+		if err != nil && p.faults.isThrottling(name) {
+			break // who polls polls again
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -198,10 +203,7 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 		p.reverse[name] = false
 		slices.Reverse(all)
 	}
-	if p.twice[name] {
-		p.twice[name] = false
-		all = append(all, all...)
-	}
+	p.faults.change(func() { delete(p.faults.twice, name) })
 	size := batchSize
 	if name == "mail" || name == "media" {
 		size = 1
@@ -247,7 +249,11 @@ func (p *Play) batch(ctx context.Context, name string, batch []queue.Message) er
 	if len(done) == 0 {
 		return nil
 	}
-	return p.world.Queue(name).Ack(ctx, done...)
+	mayFail := p.faults.mayLoseAck(name)
+	if err := p.world.Queue(name).Ack(in(ctx, "poller"), done...); err != nil && !mayFail {
+		return err
+	}
+	return nil // what was not acknowledged comes again when its visibility ends
 }
 
 // handle calls the worker; one that is killed is an error of type crashed.

@@ -78,11 +78,16 @@ var forms = []form{
 	{words: "expect mail", block: true, compile: compileExpect("mail")},
 	{words: "expect ledger CHANNEL", named: "received stored duplicate quarantined pending dead", compile: compileLedger},
 	{words: "expect envelopes CHANNEL", named: "accepted processed queued dead missing", compile: compileEnvelopes},
-	{words: "table refuses writes for TIME", compile: compileTableRefuses},
-	{words: "table loses COUNT answers", compile: compileTableLoses},
+	{words: "table refuses writes for TIME", compile: compileUntil(writesRefused, func(f *Faults, end time.Time) { f.writesUntil = end })},
+	{words: "table refuses reads for TIME", compile: compileUntil(readsRefused, func(f *Faults, end time.Time) { f.readsUntil = end })},
+	{words: "table loses COUNT answers", compile: compileTimes(func(f *Faults, n int) { f.lose = n })},
+	{words: "table takes half of COUNT writes", compile: compileTimes(func(f *Faults, n int) { f.half = n })},
 	{words: "index is stale", compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
-	{words: "blobs cannot be read for TIME", compile: compileBlobs},
-	{words: "queue NAME loses COUNT answers", compile: compileQueueLoses},
+	{words: "blobs cannot be read for TIME", compile: compileUntil(blobsRefused, func(f *Faults, end time.Time) { f.blobsUntil = end })},
+	{words: "queue NAME loses COUNT answers", compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendLose })},
+	{words: "queue NAME loses COUNT acknowledgements", compile: compileQueueTimes(func(f *Faults) map[string]int { return f.ackLose })},
+	{words: "queue NAME repeats COUNT sends", compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendTwice })},
+	{words: "queue NAME is throttled for TIME", compile: compileThrottled},
 	{words: "queue NAME delivers twice", compile: compileTwice},
 	{words: "queue NAME delivers in reverse", compile: compileReverse},
 	{words: "queue NAME forgets COUNT messages", compile: compileForgets},
@@ -184,43 +189,55 @@ func compileAgain(channel string) func(*args) (action, error) {
 
 // Faults.
 
-func compileTableRefuses(a *args) (action, error) {
-	d, err := a.duration("TIME", "")
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.refuseUntil = p.clock.Time().Add(d) })
-		return nil
-	}, err
-}
-
-func compileBlobs(a *args) (action, error) {
-	d, err := a.duration("TIME", "")
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.blobsUntil = p.clock.Time().Add(d) })
-		return nil
-	}, err
-}
-
-func compileTableLoses(a *args) (action, error) {
-	n, err := a.count()
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.lose = n })
-		return nil
-	}, err
-}
-
-func compileQueueLoses(a *args) (action, error) {
-	n, err := a.count()
-	if err == nil {
-		err = knownQueue(a.at["NAME"])
+// compileUntil makes a statement of trouble that has an end.
+func compileUntil(trouble string, until func(f *Faults, end time.Time)) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		d, err := a.duration("TIME", "")
+		return func(_ context.Context, p *Play) error {
+			p.faults.change(func() {
+				until(p.faults, p.clock.Time().Add(d))
+				p.faults.waiting[trouble] = true
+			})
+			return nil
+		}, err
 	}
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.queueLose[a.at["NAME"]] = n })
-		return nil
-	}, err
+}
+
+// compileTimes makes a statement of trouble that comes some times.
+func compileTimes(times func(f *Faults, n int)) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		n, err := a.count()
+		return func(_ context.Context, p *Play) error {
+			p.faults.change(func() { times(p.faults, n) })
+			return nil
+		}, err
+	}
+}
+
+// compileQueueTimes makes a statement of trouble that comes some times to one queue.
+func compileQueueTimes(left func(f *Faults) map[string]int) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		name := a.at["NAME"]
+		if err := knownQueue(name); err != nil {
+			return nil, err
+		}
+		return compileTimes(func(f *Faults, n int) { left(f)[name] = n })(a)
+	}
+}
+
+func compileThrottled(a *args) (action, error) {
+	name := a.at["NAME"]
+	if err := knownQueue(name); err != nil {
+		return nil, err
+	}
+	return compileUntil(queueThrottled+name, func(f *Faults, end time.Time) { f.queueUntil[name] = end })(a)
 }
 
 func compileTwice(a *args) (action, error) {
-	return func(_ context.Context, p *Play) error { p.twice[a.at["NAME"]] = true; return nil }, knownQueue(a.at["NAME"])
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.twice[a.at["NAME"]] = true })
+		return nil
+	}, knownQueue(a.at["NAME"])
 }
 
 func compileReverse(a *args) (action, error) {
