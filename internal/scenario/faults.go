@@ -40,6 +40,8 @@ type Faults struct {
 	// stale says that the indexes show nothing to workers; blobsUntil is until when no blob can be read.
 	stale      bool
 	blobsUntil time.Time
+	// hits counts the calls that met trouble.
+	hits int
 	// waiting are troubles with an end that nothing has met yet, by the statement that asked for them.
 	waiting map[string]bool
 }
@@ -180,7 +182,18 @@ func (f *Faults) asked(where string, what func() bool) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return what()
+	met := what()
+	if met {
+		f.hits++
+	}
+	return met
+}
+
+// met is how many calls have met trouble so far.
+func (f *Faults) met() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hits
 }
 
 func (f *Faults) change(do func()) {

@@ -66,6 +66,10 @@ func TestFault57_OneFailingRecordOfTenComesAgainAlone(t *testing.T) { tell(t, "o
 
 func TestFault58_AThrottleStormDeadLettersNothing(t *testing.T) { tell(t, "table-throttles") }
 
+func TestFault58_NotificationsThatAreHalfTakenAreAllThereInTheEnd(t *testing.T) {
+	tell(t, "notifications-half-taken")
+}
+
 func TestFault59_RedrivingTwiceMakesOneEntry(t *testing.T) { tell(t, "poisoned-and-redriven-twice") }
 
 func TestFault60_AKilledWorkersMessageIsTakenOverAfterItsVisibility(t *testing.T) {

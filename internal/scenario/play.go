@@ -280,9 +280,13 @@ func (p *Play) follow(ctx context.Context) (n int, err error) {
 			n, err = 1, nil
 		}
 	}()
+	before := p.faults.met()
 	n, err = p.world.React(in(ctx, "react"))
-	if err != nil && p.faults.isRefusing() {
-		return 0, nil // the stream waits until the table takes writes again
+	switch {
+	case err != nil && p.faults.isRefusing():
+		return 0, nil // the stream waits until the table takes calls again
+	case err != nil && p.faults.met() > before:
+		return 1, nil
 	}
 	return n, err
 }

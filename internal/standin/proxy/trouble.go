@@ -71,10 +71,11 @@ func (x *Exchange) refuse(prefix, code string, more map[string]any) {
 	for name, value := range more {
 		said[name] = value
 	}
-	x.say(http.StatusBadRequest, said)
+	x.Say(http.StatusBadRequest, said)
 }
 
-func (x *Exchange) say(status int, what any) {
+// Say answers with JSON, as the services do that speak it.
+func (x *Exchange) Say(status int, what any) {
 	body, err := json.Marshal(what)
 	if err != nil {
 		panic(fmt.Sprintf("proxy: answer %s: %v", x.Action, err)) // maps of strings
@@ -113,12 +114,12 @@ func Half(x *Exchange) {
 		x.Answer(answer)
 		return
 	}
-	x.say(http.StatusOK, map[string]any{"UnprocessedItems": left})
+	x.Say(http.StatusOK, map[string]any{"UnprocessedItems": left})
 }
 
 // FindNothing answers a Query as an index does that does not show yet what was written.
 func FindNothing(x *Exchange) {
-	x.say(http.StatusOK, map[string]any{"Items": []any{}, "Count": 0, "ScannedCount": 0})
+	x.Say(http.StatusOK, map[string]any{"Items": []any{}, "Count": 0, "ScannedCount": 0})
 }
 
 // Twice delivers what ReceiveMessage brings a second time, to whoever asks next: queues deliver at least once. The zero value
