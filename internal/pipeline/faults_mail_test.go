@@ -259,7 +259,7 @@ func (d *desk) announced() {
 			if facts.ProviderID == "" {
 				facts.ProviderID = n.MessageID
 			}
-			return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+			return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, At: n.At, Mail: facts}, nil
 		}
 	})
 }

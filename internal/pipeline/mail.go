@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
@@ -128,6 +130,18 @@ func (p *Pipeline) mailAccounts(ctx context.Context, body []byte) ([]store.Accou
 	return all, nil
 }
 
+// queuedFor is the longest that a notice can lie in queues: four days, and fourteen more as a dead letter (template.yaml).
+const queuedFor = 18 * 24 * time.Hour
+
+// takenAt is when the provider took responsibility for the mail, by its own word where that can be. What the queue says is later
+// for a notice that was put off or brought back from the dead letters: those are new messages to it.
+func (n *MailNotice) takenAt(sent msg.Time) msg.Time {
+	if n.At.IsZero() || n.At > sent || sent.Sub(n.At) > queuedFor {
+		return sent
+	}
+	return n.At
+}
+
 func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Message) error {
 	if p.Notice == nil {
 		return work.take(ctx, m)
@@ -153,7 +167,7 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 		}
 		done[account.ID] = true
 		e := &channel.Envelope{
-			ID: "mail-" + notice.Mail.ProviderID, Channel: account.Channel, Account: account.ID, ReceivedAt: m.SentAt, Blob: notice.Key,
+			ID: "mail-" + notice.Mail.ProviderID, Channel: account.Channel, Account: account.ID, ReceivedAt: notice.takenAt(m.SentAt), Blob: notice.Key,
 			Mail: &notice.Mail,
 		}
 		if err := p.open(ctx, e); err != nil {
@@ -166,7 +180,7 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 	}
 	if len(done) == 0 {
 		work.unnumbered(m.ID, store.AccountOf(mailChannel, ""), notice.Key)
-		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}
+		lost := &channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: notice.takenAt(m.SentAt), Blob: notice.Key, Mail: &notice.Mail}
 		return p.quarantine(ctx, lost, channel.CauseUnknownAccount, fmt.Sprintf("none of its %d recipients is an address of an account", len(notice.Mail.Recipients)), 0, false)
 	}
 	return nil

@@ -74,7 +74,9 @@ type MailNotice struct {
 	// Setup is the object that a provider writes to try its access: not a mail.
 	Setup bool
 	// Key is the blob that holds the raw mail.
-	Key  string
+	Key string
+	// At is when the provider took the mail; zero when it does not say.
+	At   msg.Time
 	Mail channel.Mail
 	// Receipts say what became of mails of ours, when the provider tells of that and of no mail that came. Their Tag is the
 	// answer, where the send had one.

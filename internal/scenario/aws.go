@@ -183,7 +183,7 @@ func (w *amazon) clients() (*awsapp.Clients, error) {
 		c := proxy.Named(w.parts.config(p.URL, w.resources), at)
 		c.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 100 }) // as many as may work at once
 		c.Retryer = func() aws.Retryer {                                                                                          // which waits no longer than a story may take
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
 		}
 		return c, nil
 	}

@@ -51,15 +51,27 @@ func (w *weather) table(c *proxy.Call) proxy.Trouble {
 		case c.Action == "BatchWriteItem" && f.asked(c.Caller, func() bool { return once(&f.half) }):
 			return proxy.Half
 		}
-	case "GetItem", "Query", "BatchGetItem":
+	case "GetItem", "Query":
 		switch {
-		case f.asked(c.Caller, func() bool { return f.meets(f.readsUntil, readsRefused) }):
+		case ofCustomers(partition(c.Body)) && f.asked(c.Caller, func() bool { return f.meets(f.readsUntil, readsRefused) }):
 			return w.throttle()
 		case c.Action == "Query" && c.Caller == "worker" && f.asked(c.Caller, func() bool { return f.stale }) && asksIndex(c.Body):
 			return proxy.FindNothing
 		}
 	}
 	return nil
+}
+
+// partition is what a read is about.
+func partition(body []byte) string {
+	var in struct {
+		Key                       struct{ P struct{ S string } }
+		ExpressionAttributeValues struct {
+			P struct{ S string } `json:":p"`
+		}
+	}
+	_ = json.Unmarshal(body, &in) // what cannot be read is of nobody
+	return in.Key.P.S + in.ExpressionAttributeValues.P.S
 }
 
 func asksIndex(body []byte) bool {

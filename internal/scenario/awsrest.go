@@ -49,6 +49,7 @@ func Rest(ctx context.Context, stage Stage, parts Parts) (err error) {
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
 		again: map[string]action{}, merges: map[string]string{}, workers: 1, reverse: map[string]bool{},
+		putOff: map[string]map[string]string{},
 	}
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
 	out.passed = p.overtake(ctx)

@@ -61,7 +61,11 @@ func (p *Play) dump(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, "%s/%s received=%d stored=%d duplicate=%d quarantined=%d pending=%d dead=%d\n",
 			l.Channel, l.Account, l.Received, l.Stored, l.Duplicate, l.Quarantined, l.Pending, l.Dead)
 		e := &l.Envelopes
-		fmt.Fprintf(&b, "  accepted=%d processed=%d queued=%d dead=%d balanced=%t\n", e.Accepted, e.Processed, e.Queued, e.Dead, l.Balanced)
+		fmt.Fprintf(&b, "  accepted=%d processed=%d queued=%d dead=%d balanced=%t", e.Accepted, e.Processed, e.Queued, e.Dead, l.Balanced)
+		if l.PutOff > 0 {
+			fmt.Fprintf(&b, " put_off=%d", l.PutOff)
+		}
+		b.WriteByte('\n')
 	}
 	text := strings.ReplaceAll(b.String(), p.outside.graph.URL, "https://graph.example")
 	text = filler.ReplaceAllString(aliased(text), "xxx…")

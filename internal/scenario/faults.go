@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ type Faults struct {
 	clock *Clock
 
 	mu sync.Mutex
-	// writesUntil and readsUntil are until when the table refuses to write and to read.
+	// writesUntil is until when the table refuses every write, readsUntil until when it refuses to read of customers.
 	writesUntil, readsUntil time.Time
 	// lose is how many writes land without an answer, half how many writes that may land apart are half taken.
 	lose, half int
@@ -106,7 +107,7 @@ func (f *Faults) meets(until time.Time, trouble string) bool {
 // The troubles that have an end.
 const (
 	writesRefused  = "table refuses writes"
-	readsRefused   = "table refuses reads"
+	readsRefused   = "table refuses reads of customers"
 	blobsRefused   = "blobs cannot be read"
 	queueThrottled = "queue is throttled: "
 )
@@ -210,15 +211,19 @@ type troubledTable struct {
 
 // Get fails as the script says.
 func (t troubledTable) Get(ctx context.Context, k table.Key) (table.Item, error) {
-	if t.readsFail(ctx) {
+	if t.readsFail(ctx, k.PK) {
 		return table.Item{}, table.ErrBusy
 	}
 	return t.Table.Get(ctx, k)
 }
 
-func (t troubledTable) readsFail(ctx context.Context) bool {
-	return t.faults.asked(at(ctx), func() bool { return t.faults.meets(t.faults.readsUntil, readsRefused) })
+func (t troubledTable) readsFail(ctx context.Context, pk string) bool {
+	return ofCustomers(pk) && t.faults.asked(at(ctx), func() bool { return t.faults.meets(t.faults.readsUntil, readsRefused) })
 }
+
+// ofCustomers says that a partition is that of a customer or of one of their addresses: DynamoDB throttles hot partitions, while
+// it goes on to serve the others, such as that of the accounts.
+func ofCustomers(pk string) bool { return strings.HasPrefix(pk, "C#") || strings.HasPrefix(pk, "I#") }
 
 // Write fails as the script says.
 func (t troubledTable) Write(ctx context.Context, ops ...table.Op) error {
@@ -250,7 +255,7 @@ func mayLandApart(ctx context.Context, ops []table.Op) bool {
 
 // Query fails as the script says, and finds nothing in an index that is stale.
 func (t troubledTable) Query(ctx context.Context, q table.Query) ([]table.Item, error) {
-	if t.readsFail(ctx) {
+	if t.readsFail(ctx, q.PK) {
 		return nil, table.ErrBusy
 	}
 	if q.Index != "" && at(ctx) == "worker" && t.faults.asked("worker", func() bool { return t.faults.stale }) {

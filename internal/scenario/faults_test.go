@@ -64,11 +64,13 @@ func TestFault32_AFileThatIsGoneLeavesTheTextAndAPlaceholder(t *testing.T) {
 
 func TestFault57_OneFailingRecordOfTenComesAgainAlone(t *testing.T) { tell(t, "one-of-ten-fails") }
 
-func TestFault58_AThrottleStormDeadLettersNothing(t *testing.T) { tell(t, "table-throttles") }
+func TestFault58_AThrottleStormPutsOffAndDeadLettersNothing(t *testing.T) { tell(t, "table-throttles") }
 
 func TestFault58_NotificationsThatAreHalfTakenAreAllThereInTheEnd(t *testing.T) {
 	tell(t, "notifications-half-taken")
 }
+
+func TestFault58_AHotPartitionDeadLettersNothing(t *testing.T) { tell(t, "table-refuses-reads") }
 
 func TestFault59_RedrivingTwiceMakesOneEntry(t *testing.T) { tell(t, "poisoned-and-redriven-twice") }
 

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -48,6 +49,8 @@ type Play struct {
 	// raced says that chance decided which of several messages came first.
 	raced   bool
 	reverse map[string]bool
+	// putOff are the messages that took the place of one that was put off, by queue and ID, with the account that they are for.
+	putOff map[string]map[string]string
 }
 
 // Result is what a played script comes to.
@@ -76,6 +79,7 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
 		sockets: map[string]*socket{}, client: stage.Client, again: map[string]action{}, merges: map[string]string{}, workers: 1, reverse: map[string]bool{},
+		putOff: map[string]map[string]string{},
 	}
 	defer p.hangUp()
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
@@ -196,6 +200,7 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 	if len(all) == 0 {
 		return 0, nil
 	}
+	p.notePutOff(name, all)
 	slices.SortStableFunc(all, func(a, b queue.Message) int {
 		return cmp.Or(cmp.Compare(a.SentAt, b.SentAt), cmp.Compare(a.Attempt, b.Attempt))
 	})
@@ -218,6 +223,18 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 		}
 	}
 	return len(all), nil
+}
+
+// notePutOff remembers which messages stand in for one that was put off, see pipeline.Process.
+func (p *Play) notePutOff(name string, all []queue.Message) {
+	for _, m := range all {
+		if bytes.HasPrefix(m.Body, []byte(`{"put_off":`)) {
+			if p.putOff[name] == nil {
+				p.putOff[name] = map[string]string{}
+			}
+			p.putOff[name][m.ID] = cmp.Or(m.Group, "email/main") // what SES announces has no group
+		}
+	}
 }
 
 // together has several workers work at the same time, a batch each.

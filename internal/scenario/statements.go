@@ -17,6 +17,7 @@ import (
 var forms = []form{
 	{words: "clock TIME", compile: compileClock},
 	{words: "wait TIME", compile: compileWait},
+	{words: "wait TIME in steps of STEP", compile: compileWaitInSteps},
 	{words: "hold", compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
 	{words: "go", compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
 	{words: "go with WORKERS workers", compile: compileWorkers},
@@ -74,12 +75,13 @@ var forms = []form{
 	{words: "expect notifications", block: true, compile: compileExpect("notifications")},
 	{words: "expect quarantine", block: true, compile: compileExpect("quarantine")},
 	{words: "expect dead QUEUE COUNT", compile: compileDead},
+	{words: "expect put off QUEUE COUNT", compile: compilePutOff},
 	{words: "expect sent", block: true, compile: compileExpect("sent")},
 	{words: "expect mail", block: true, compile: compileExpect("mail")},
 	{words: "expect ledger CHANNEL", named: "received stored duplicate quarantined pending dead", compile: compileLedger},
 	{words: "expect envelopes CHANNEL", named: "accepted processed queued dead missing", compile: compileEnvelopes},
 	{words: "table refuses writes for TIME", compile: compileUntil(writesRefused, func(f *Faults, end time.Time) { f.writesUntil = end })},
-	{words: "table refuses reads for TIME", compile: compileUntil(readsRefused, func(f *Faults, end time.Time) { f.readsUntil = end })},
+	{words: "table refuses reads of customers for TIME", compile: compileUntil(readsRefused, func(f *Faults, end time.Time) { f.readsUntil = end })},
 	{words: "table loses COUNT answers", compile: compileTimes(func(f *Faults, n int) { f.lose = n })},
 	{words: "table takes half of COUNT writes", compile: compileTimes(func(f *Faults, n int) { f.half = n })},
 	{words: "index is stale", compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
@@ -117,6 +119,26 @@ func compileClock(a *args) (action, error) {
 func compileWait(a *args) (action, error) {
 	d, err := a.duration("TIME", "")
 	return func(ctx context.Context, p *Play) error { return p.pass(ctx, d) }, err
+}
+
+// compileWaitInSteps is for what must be done on the minute all along: a plain wait stops on its way a few times only.
+func compileWaitInSteps(a *args) (action, error) {
+	d, err := a.duration("TIME", "")
+	if err != nil {
+		return nil, err
+	}
+	step, err := a.duration("STEP", "")
+	if err == nil && step <= 0 {
+		err = errors.New("a step takes some time")
+	}
+	return func(ctx context.Context, p *Play) error {
+		for left := d; left > 0; left -= step {
+			if err := p.pass(ctx, min(step, left)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, err
 }
 
 func compileWorkers(a *args) (action, error) {
@@ -328,6 +350,19 @@ func compileDead(a *args) (action, error) {
 		}
 		if d.Dead != int64(n) {
 			return &unmet{fmt.Sprintf("%d dead letters in %s, not %d", d.Dead, a.at["QUEUE"], n)}
+		}
+		return nil
+	}, knownQueue(a.at["QUEUE"])
+}
+
+func compilePutOff(a *args) (action, error) {
+	n, err := strconv.Atoi(a.at["COUNT"])
+	if err != nil {
+		return nil, fmt.Errorf("%q is no number", a.at["COUNT"])
+	}
+	return func(_ context.Context, p *Play) error {
+		if got := len(p.putOff[a.at["QUEUE"]]); got != n {
+			return &unmet{fmt.Sprintf("messages of %s were put off %d times, not %d", a.at["QUEUE"], got, n)}
 		}
 		return nil
 	}, knownQueue(a.at["QUEUE"])

@@ -260,7 +260,7 @@ func notice(raw []byte) (*pipeline.MailNotice, error) {
 	if facts.ProviderID == "" {
 		facts.ProviderID = n.MessageID
 	}
-	return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}, nil
+	return &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, At: n.At, Mail: facts}, nil
 }
 
 // isGreeting says that SES only tries the topic: when an event destination is made it publishes one line of text, "Successfully
