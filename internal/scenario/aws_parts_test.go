@@ -69,6 +69,15 @@ func TestADroppedAcceptedMessageMakesTheLedgerUnevenAndNamesItsChannel(t *testin
 	}
 }
 
+func TestAMailThatIsLostAfterSESTookItIsFoundInTheBucket(t *testing.T) {
+	t.Parallel()
+	r := run(t, read(t, "aws/accepted-mail-is-lost"), parts(t).NewAWS)
+	want := "I1: mail ses/ses000000000004 was accepted at 2026-11-23T08:00:00.003Z and nobody is done with it; see docs/aws/redrive.md"
+	if !slices.Equal(r.Problems, []string{want}) {
+		t.Errorf("the check finds %q, want %q", r.Problems, want)
+	}
+}
+
 func TestWhatComesTwiceOrFromSomebodyWhoIsKilledLeavesTheLedgerEven(t *testing.T) {
 	t.Parallel()
 	play(t, read(t, "aws/ledger-stays-even"), parts(t).NewAWS)
