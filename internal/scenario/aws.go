@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ import (
 	"github.com/aikajana/aikajana/internal/secret"
 	"github.com/aikajana/aikajana/internal/standin"
 	"github.com/aikajana/aikajana/internal/standin/proxy"
+	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
 
@@ -116,6 +118,8 @@ type amazon struct {
 	hidden map[string][]byte
 	// written is when SES wrote each mail, by the script's clock.
 	written map[string]time.Time
+	// mislay is closed when the next $disconnect got lost; nil when none is to.
+	mislay chan struct{}
 }
 
 func (w *amazon) open(ctx context.Context) error {
@@ -299,6 +303,9 @@ func (w *amazon) Sockets(context.Context) (string, error) {
 	}
 	var handler any
 	addr, stop, err := localaws.OpenWebSocketAPI(func(ctx context.Context, _ string, event []byte) ([]byte, error) {
+		if w.mislaid(event) {
+			return []byte(`{"statusCode":200}`), nil
+		}
 		var answer json.RawMessage
 		err := awslambda.Invoke(awspolicy.As(ctx, "Socket"), handler, json.RawMessage(event), &answer)
 		return answer, err
@@ -323,6 +330,65 @@ func (w *amazon) Sockets(context.Context) (string, error) {
 	react.Push, react.Watch = telling.Sockets, telling.Watch
 	w.sockets, w.closing = "ws://"+addr+"/socket", stop
 	return w.sockets, nil
+}
+
+// Connections implements World: the items that the functions remember connections by.
+func (w *amazon) Connections(ctx context.Context) (int, error) {
+	items, err := w.system.Table.Query(ctx, table.Query{PK: "W#sockets"})
+	return len(items), err
+}
+
+// Expired implements keeping: what DynamoDB itself holds, and nothing of ours has looked at.
+func (w *amazon) Expired(ctx context.Context) (int, error) {
+	found, err := w.dynamoDB.Scan(ctx, &dynamodb.ScanInput{
+		TableName: &w.name, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("#x <= :now"),
+		ExpressionAttributeNames:  map[string]string{"#x": dynamo.TTLAttribute},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":now": &types.AttributeValueMemberN{Value: strconv.FormatInt(w.stage.Clock.Time().Unix(), 10)}},
+	})
+	if err != nil {
+		return 0, err
+	}
+	return int(found.Count), nil
+}
+
+// Unheard implements forgetful: API Gateway lets go of the connection, and its $disconnect gets lost.
+func (w *amazon) Unheard(ctx context.Context, end func() error) error {
+	before, err := w.Connections(ctx)
+	if err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	w.mu.Lock()
+	w.mislay = gone
+	w.mu.Unlock()
+	if err := end(); err != nil {
+		return err
+	}
+	select {
+	case <-gone:
+	case <-time.After(hearWithin):
+		return errors.New("the WebSocket API did not notice that a connection has ended")
+	}
+	if after, err := w.Connections(ctx); err != nil || after != before {
+		return fmt.Errorf("%d connections are remembered after one was lost without a word, of %d: %w", after, before, err)
+	}
+	return nil
+}
+
+// mislaid says that an event gets lost on its way to the socket function.
+func (w *amazon) mislaid(event []byte) bool {
+	var e struct{ RequestContext struct{ EventType string } }
+	if json.Unmarshal(event, &e) != nil || e.RequestContext.EventType != "DISCONNECT" {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mislay == nil {
+		return false
+	}
+	close(w.mislay)
+	w.mislay = nil
+	return true
 }
 
 // End tells a function's process to end, as Lambda does when there is nothing to do for it.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/mail"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -225,7 +226,7 @@ func attributes(image map[string]types.AttributeValue) map[string]any {
 // Mail implements World: SES writes the mail into the bucket and announces it through SNS to the queue
 // (docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html, seen 2026-11-23).
 func (w *amazon) Mail(ctx context.Context, m *Letter) error {
-	key := "ses/" + m.ID // the prefix that the template's receipt rule has
+	key := path.Join("ses", m.Rule, m.ID) // below the prefix that the template's receipt rule has
 	if m.Unreadable {
 		w.mu.Lock()
 		w.hidden[key] = m.Raw

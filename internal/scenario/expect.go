@@ -356,3 +356,21 @@ func (p *Play) countPutOff(l *ledger) {
 		}
 	}
 }
+
+// keeping is a world whose table may keep what has expired for days, as DynamoDB does.
+type keeping interface {
+	Expired(ctx context.Context) (int, error)
+}
+
+// expectExpired wants the table to hold items that have expired, where it keeps such: a story about them tells nothing without.
+func expectExpired(ctx context.Context, p *Play) error {
+	w, ok := p.world.(keeping)
+	if !ok {
+		return nil // the embedded table lets nobody see them
+	}
+	n, err := w.Expired(ctx)
+	if err == nil && n == 0 {
+		err = &unmet{"the table holds nothing that has expired"}
+	}
+	return err
+}

@@ -94,9 +94,12 @@ func TestFault63_AMailAnnouncedTwiceIsOneEntry(t *testing.T) { tell(t, "mail-ann
 
 func TestFault64_TheSetUpObjectOfSESIsNoMail(t *testing.T) { tell(t, "mail-setup-object") }
 
-// The counters of acknowledgements expire after an hour by the script's clock, and are still there in DynamoDB.
+func TestFault65_AConnectionThatIsGoneIsForgottenAndTheClientMissesNothing(t *testing.T) {
+	tell(t, "socket-gone")
+}
+
 func TestFault66_AnExpiredItemThatIsStillThereCountsAsExpired(t *testing.T) {
-	tell(t, "form-with-acknowledgement")
+	tell(t, "expired-items")
 }
 
 func TestFault67_AStaleIndexChangesNoJoining(t *testing.T) { tell(t, "stale-index") }

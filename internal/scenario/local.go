@@ -49,6 +49,7 @@ type local struct {
 	secrets  secret.Store
 	app      *app.App
 	staff    *staff.Staff
+	hub      *live.Hub
 	door     http.Handler
 	sockets  *httptest.Server
 	feed     *pebble.Feed
@@ -93,17 +94,17 @@ func (w *local) open(ctx context.Context) error {
 		return err
 	}
 	g := guard.New(guard.Options{AllowPrivate: true})
-	hub := live.NewHub()
+	w.hub = live.NewHub()
 	w.app, err = app.New(app.Deps{
 		Table: troubledTable{w.table, s.Faults}, Blobs: troubledBlobs{w.blobs, s.Faults}, Secrets: w.secrets, Inbound: w.troubled["inbound"], Mails: w.troubled["mail"],
-		Media: w.troubled["media"], Wake: w.troubled["wake"], HTTP: g.Client(), Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.Mailer, Push: hub,
+		Media: w.troubled["media"], Wake: w.troubled["wake"], HTTP: g.Client(), Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.Mailer, Push: w.hub,
 		Key: s.Key, Now: s.Clock.Now, Rand: s.Rand, Pause: atOnce, Log: s.Log, Config: pipeline.Config{BaseURL: BaseURL, Hours: timeline.OfficeHours(zone)},
 	})
 	if err != nil {
 		return err
 	}
 	w.staff, err = staff.New(w.app, staff.Options{
-		Secrets: w.secrets, Blobs: w.blobs, Queues: w.troubled, Hub: hub, BaseURL: BaseURL, Log: s.Log, Cost: cheap,
+		Secrets: w.secrets, Blobs: w.blobs, Queues: w.troubled, Hub: w.hub, BaseURL: BaseURL, Log: s.Log, Cost: cheap,
 	})
 	if err != nil {
 		return err
@@ -141,6 +142,9 @@ func (w *local) Sockets(context.Context) (string, error) {
 	}
 	return "ws" + strings.TrimPrefix(w.sockets.URL, "http") + "/socket", nil
 }
+
+// Connections implements World.
+func (w *local) Connections(context.Context) (int, error) { return w.hub.Sockets(), nil }
 
 // Queue implements World.
 func (w *local) Queue(name string) queue.Queue { return w.troubled[name] }

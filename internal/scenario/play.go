@@ -35,6 +35,8 @@ type Play struct {
 	staff map[string]string
 	// again repeats the last delivery of a channel's account.
 	again map[string]action
+	// rule is by which further rule a mail comes again, "" by the same.
+	rule string
 	// merges are the merges by the name of their first customer.
 	merges map[string]string
 	line   int

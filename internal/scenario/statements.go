@@ -28,7 +28,7 @@ var forms = []form{
 	{words: "disconnect CHANNEL NAME", compile: compileDisconnect},
 
 	{words: "whatsapp ACCOUNT <- again", named: "answered", compile: compileAgain("whatsapp")},
-	{words: "email ACCOUNT <- again", compile: compileAgain("email")},
+	{words: "email ACCOUNT <- again", named: "rule", compile: compileAgain("email")},
 	{words: "form ACCOUNT <- again", named: "answered", compile: compileAgain("form")},
 	{words: "webhook ACCOUNT <- again", named: "answered", compile: compileAgain("webhook")},
 	{words: "whatsapp ACCOUNT <- garbage", named: "answered signature", text: true, compile: compileGarbage},
@@ -63,7 +63,10 @@ var forms = []form{
 	{words: "ROLE NAME repeats effects", named: "since", compile: compileRepeat},
 	{words: "ROLE NAME redrives QUEUE", compile: compileRedrive},
 	{words: "ROLE NAME opens a socket", named: "batch", compile: compileSocket},
+	{words: "ROLE NAME opens a socket again", compile: compileSocketAgain},
+	{words: "ROLE NAME loses the connection", compile: compileBreak},
 	{words: "ROLE NAME signs out", compile: compileSignOut},
+	{words: "expect open sockets COUNT", compile: compileOpenSockets},
 	{words: "expect socket NAME closed", compile: compileClosed},
 	{words: "expect socket NAME", block: true, compile: compileHeard},
 	{words: "expect screen PERSON", block: true, compile: compileScreen},
@@ -74,6 +77,7 @@ var forms = []form{
 	{words: "expect work list", block: true, compile: compileExpect("work list")},
 	{words: "expect notifications", block: true, compile: compileExpect("notifications")},
 	{words: "expect quarantine", block: true, compile: compileExpect("quarantine")},
+	{words: "expect expired items to be there still", compile: simple(expectExpired)},
 	{words: "expect dead QUEUE COUNT", compile: compileDead},
 	{words: "expect put off QUEUE COUNT", compile: compilePutOff},
 	{words: "expect sent", block: true, compile: compileExpect("sent")},
@@ -204,6 +208,8 @@ func compileAgain(channel string) func(*args) (action, error) {
 			if last == nil {
 				return errors.New("nothing came there yet")
 			}
+			p.rule = a.named["rule"]
+			defer func() { p.rule = "" }()
 			return last(ctx, p)
 		}, nil
 	}

@@ -28,6 +28,8 @@ type World interface {
 	Mail(ctx context.Context, m *Letter) error
 	// Sockets is where staff sockets are opened: an address that a ticket is added to.
 	Sockets(ctx context.Context) (string, error)
+	// Connections is how many sockets are open, by what the program knows.
+	Connections(ctx context.Context) (int, error)
 	// Queue is one of inbound, mail, media and wake, as its worker sees it.
 	Queue(name string) queue.Queue
 	// Handle gives a batch to the queue's worker and returns the IDs of the messages that failed.
@@ -74,6 +76,8 @@ type Letter struct {
 	Raw []byte
 	// Facts are the envelope and the verdicts.
 	Facts channel.Mail
+	// Rule, when set, names a further rule of the provider's that the mail matched: it is put and announced by that as well.
+	Rule string
 	// Unreadable says that the mail is announced before it can be read, as S3 may have it; where mail comes by SMTP it says
 	// nothing.
 	Unreadable bool
