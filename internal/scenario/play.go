@@ -48,8 +48,8 @@ type Play struct {
 
 	held    bool
 	workers int
-	// raced says that chance decided which of several messages came first.
-	raced   bool
+	// raced is what chance has decided.
+	raced   race
 	reverse map[string]bool
 	// putOff are the messages that took the place of one that was put off, by queue and ID, with the account that they are for.
 	putOff map[string]map[string]string

@@ -21,7 +21,8 @@ var forms = []form{
 	{words: "hold", compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
 	{words: "go", compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
 	{words: "go with WORKERS workers", compile: compileWorkers},
-	{words: "go with WORKERS workers in a race", compile: compileRace},
+	{words: "go with WORKERS workers in a race", compile: compileRace(order)},
+	{words: "go with WORKERS workers in a race of the same", compile: compileRace(twin)},
 	{words: "tick", compile: simple(func(ctx context.Context, p *Play) error { return p.world.Tick(in(ctx, "tick")) })},
 
 	{words: "account CHANNEL NAME", named: "…", compile: compileAccount},
@@ -158,13 +159,15 @@ func compileWorkers(a *args) (action, error) {
 }
 
 // compileRace is for several messages on several workers at once, where chance decides whose comes first: the dump leaves out
-// what follows from that alone.
-func compileRace(a *args) (action, error) {
-	start, err := compileWorkers(a)
-	return func(ctx context.Context, p *Play) error {
-		p.raced = true
-		return start(ctx, p)
-	}, err
+// what follows from that alone, see race.
+func compileRace(by race) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		start, err := compileWorkers(a)
+		return func(ctx context.Context, p *Play) error {
+			p.raced = by
+			return start(ctx, p)
+		}, err
+	}
 }
 
 func compileAccount(a *args) (action, error) {
