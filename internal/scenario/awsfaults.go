@@ -87,8 +87,11 @@ func (w *weather) queue(c *proxy.Call) proxy.Trouble {
 	}
 	name := in.QueueUrl[strings.LastIndexByte(in.QueueUrl, '-')+1:]
 	f := w.Faults
-	if f.asked(c.Caller, func() bool { return f.meets(f.queueUntil[name], queueThrottled+name) }) {
-		return w.throttle()
+	switch c.Action {
+	case "SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch":
+		if f.asked(c.Caller, func() bool { return f.meets(f.queueUntil[name], queueThrottled+name) }) {
+			return w.throttle()
+		}
 	}
 	switch c.Action {
 	case "SendMessageBatch":

@@ -28,10 +28,10 @@ var forms = []form{
 	{words: "account CHANNEL NAME", named: "…", compile: compileAccount},
 	{words: "disconnect CHANNEL NAME", compile: compileDisconnect},
 
-	{words: "whatsapp ACCOUNT <- again", named: "answered", compile: compileAgain("whatsapp")},
+	{words: "whatsapp ACCOUNT <- again", compile: compileAgain("whatsapp")},
 	{words: "email ACCOUNT <- again", named: "rule", compile: compileAgain("email")},
-	{words: "form ACCOUNT <- again", named: "answered", compile: compileAgain("form")},
-	{words: "webhook ACCOUNT <- again", named: "answered", compile: compileAgain("webhook")},
+	{words: "form ACCOUNT <- again", compile: compileAgain("form")},
+	{words: "webhook ACCOUNT <- again", compile: compileAgain("webhook")},
 	{words: "whatsapp ACCOUNT <- garbage", named: "answered signature", text: true, compile: compileGarbage},
 	{words: "whatsapp ACCOUNT <- batch", named: "answered signature", block: true, compile: compileWhatsAppBatch},
 	{words: "whatsapp ACCOUNT <- KIND", named: whatsappNamed, text: true, compile: compileWhatsApp},
