@@ -33,8 +33,9 @@ import (
 	"github.com/aikajana/aikajana/internal/app"
 	awsapp "github.com/aikajana/aikajana/internal/app/aws"
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
-	"github.com/aikajana/aikajana/internal/app/public"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/aws/front"
+	"github.com/aikajana/aikajana/internal/app/aws/httpapi"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/awspolicy"
@@ -101,7 +102,7 @@ type amazon struct {
 	// system is the operator's view; functions are the Lambdas by name.
 	system    *awsapp.System
 	functions map[string]*awsapp.System
-	staff     *staff.Staff
+	people    *people.People
 	door      http.Handler
 	queues    map[string]queue.Queue
 	// held are the queues whose time is the script's.
@@ -173,7 +174,7 @@ func (w *amazon) open(ctx context.Context) error {
 	if err := w.start(ctx, env, clients, options); err != nil {
 		return err
 	}
-	return w.people()
+	return w.openDoor()
 }
 
 // clients are the program's: the SDK's own, through proxies that make the script's trouble. What the world does itself, as AWS's
@@ -230,28 +231,25 @@ func (w *amazon) start(ctx context.Context, env *awsapp.Environment, clients *aw
 	return nil
 }
 
-// people mounts what people talk to behind API Gateway's events.
-func (w *amazon) people() error {
-	zone, err := time.LoadLocation("Europe/Helsinki")
+// openDoor lets people in: what they talk to is what the functions serve, behind API Gateway's events.
+func (w *amazon) openDoor() error {
+	api, err := httpapi.New(w.functions["Api"])
 	if err != nil {
 		return err
 	}
-	s := w.functions["Api"]
-	w.staff, err = staff.New(s.App, staff.Options{
-		Secrets: s.Secrets, Blobs: s.Blobs, Queues: s.Queues, BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap,
-	})
+	pages, err := front.New(w.functions["Pages"])
 	if err != nil {
 		return err
 	}
-	front := w.functions["Pages"].App
-	pages, err := public.New(front, public.Options{Key: w.stage.Key, BaseURL: BaseURL, Location: zone, Log: w.stage.Log, NewID: front.Store.NewID})
+	// The story's own hands make users, whose passwords cost little to check until they have signed in once.
+	w.people, err = people.New(w.system.App, people.Options{BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", gateway("Webhook", w.functions["Webhook"].Hooks()))
-	mux.Handle("/api/", gateway("Api", w.staff.API))
-	mux.Handle("/healthz", gateway("Api", w.staff.API))
+	mux.Handle("/api/", gateway("Api", api))
+	mux.Handle("/healthz", gateway("Api", api))
 	mux.Handle("/", gateway("Pages", pages))
 	w.door = mux
 	return nil
@@ -286,8 +284,8 @@ func (w *amazon) makeQueue(ctx context.Context, name string) (url, dead string, 
 // App implements World.
 func (w *amazon) App() *app.App { return w.system.App }
 
-// Staff implements World.
-func (w *amazon) Staff() *staff.Staff { return w.staff }
+// People implements World.
+func (w *amazon) People() *people.People { return w.people }
 
 // Secrets implements World.
 func (w *amazon) Secrets() secret.Store { return w.system.Secrets }

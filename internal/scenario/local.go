@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/auth"
@@ -126,8 +127,8 @@ func (w *local) open(ctx context.Context) error {
 // App implements World.
 func (w *local) App() *app.App { return w.app }
 
-// Staff implements World.
-func (w *local) Staff() *staff.Staff { return w.staff }
+// People implements World.
+func (w *local) People() *people.People { return w.staff.People }
 
 // Secrets implements World.
 func (w *local) Secrets() secret.Store { return w.secrets }

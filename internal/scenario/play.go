@@ -157,8 +157,16 @@ func (p *Play) moved(ctx context.Context) error {
 // rounds is how often everything is gone through before the program is said never to come to rest.
 const rounds = 200
 
+// working is a world that works by itself: there is nothing to do but to wait for it.
+type working interface {
+	Settle(ctx context.Context) error
+}
+
 // settle works until nothing is left to do now (I9).
 func (p *Play) settle(ctx context.Context) error {
+	if w, ok := p.world.(working); ok {
+		return w.Settle(ctx)
+	}
 	for range rounds {
 		did := 0
 		for _, name := range queueNames {
@@ -354,11 +362,19 @@ func Connect(ctx context.Context, w World, graph string) error {
 	return nil
 }
 
+// connecting is a world that takes accounts by its own door.
+type connecting interface {
+	Connect(ctx context.Context, a *store.Connected, secrets map[string]string) error
+}
+
 func connectAccount(ctx context.Context, w World, a store.Connected) error {
 	secrets := map[string]map[string]string{
 		"whatsapp": {"app_secret": AppSecret, "verify_token": verifyToken, "access_token": accessToken},
 		"webhook":  {"signing_secret": hookSecret},
 	}[a.Channel]
+	if w, ok := w.(connecting); ok {
+		return w.Connect(ctx, &a, secrets)
+	}
 	for name, value := range secrets {
 		if err := w.Secrets().Put(ctx, pipeline.SecretName(a.Channel, a.Account, name), []string{value}); err != nil {
 			return err

@@ -312,7 +312,7 @@ func compileScreen(a *args) (action, error) {
 		}
 		if p.server == nil {
 			p.server = httptest.NewServer(p.world.Door())
-			_, secret, err := p.world.Staff().Auth.CreateToken(ctx, "story", auth.Token{Name: "story", Roles: []auth.Role{auth.Administrator}, Scopes: []auth.Scope{auth.ScopeRead}})
+			_, secret, err := p.world.People().Auth.CreateToken(ctx, "story", auth.Token{Name: "story", Roles: []auth.Role{auth.Administrator}, Scopes: []auth.Scope{auth.ScopeRead}})
 			if err != nil {
 				return fmt.Errorf("make a token: %w", err)
 			}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/app"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
@@ -18,9 +18,9 @@ import (
 
 // World is the program in one of its shapes, worked by hand: nothing in it moves unless it is told to.
 type World interface {
-	// App, Staff and Secrets are for preparing the stage and for looking behind it.
+	// App, People and Secrets are for preparing the stage and for looking behind it.
 	App() *app.App
-	Staff() *staff.Staff
+	People() *people.People
 	Secrets() secret.Store
 	// Door answers every HTTP route as the outside reaches it: hooks, forms, status pages and the API.
 	Door() http.Handler
