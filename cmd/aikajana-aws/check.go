@@ -45,17 +45,14 @@ func (c *checkCmd) Run(ctx context.Context, s streams, at cloud) error {
 	if err != nil {
 		return err
 	}
-	in := check.Input{Table: t, Unfollowed: -1, Progress: func(n int) { _, _ = fmt.Fprintf(s.err, "%d items\r", n) }} // progress that nobody sees is no harm
-	if c.Settled {
-		in.Unfollowed = 0
-	}
+	var mails check.Lister
 	if c.Bucket != "" {
-		blobs, err := blobsOf(ctx, at, c.Bucket)
-		if err != nil {
+		if mails, err = blobsOf(ctx, at, c.Bucket); err != nil {
 			return err
 		}
-		in.Mails, in.Now = blobs, now()
 	}
+	in := check.Deployment(t, mails, now(), c.Settled)
+	in.Progress = func(n int) { _, _ = fmt.Fprintf(s.err, "%d items\r", n) } // progress that nobody sees is no harm
 	report, err := check.Run(ctx, in)
 	if err != nil {
 		return err

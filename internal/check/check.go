@@ -31,6 +31,17 @@ type Input struct {
 	Progress func(items int)
 }
 
+// Deployment is what is checked of a deployment on AWS: "aikajana-aws check", and the end of every story. mails is the bucket, nil
+// when nobody wants to know of lost mails; settled says that nothing is being written and React has followed everything, so that
+// the running tallies can be compared, too.
+func Deployment(t table.Scanner, mails Lister, now msg.Time, settled bool) Input {
+	in := Input{Table: t, Unfollowed: -1, Mails: mails, Now: now}
+	if settled {
+		in.Unfollowed = 0
+	}
+	return in
+}
+
 // Lister lists blobs, see blob.Store.
 type Lister interface {
 	List(ctx context.Context, prefix, after string, limit int) ([]blob.Info, error)

@@ -259,7 +259,7 @@ func (d *desk) announced() {
 			if facts.ProviderID == "" {
 				facts.ProviderID = n.MessageID
 			}
-			told := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: facts}
+			told := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, At: n.At, Mail: facts}
 			if facts.Recipients == nil {
 				told.Recipients = email.Recipients
 			}

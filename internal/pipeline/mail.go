@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/store"
 	"github.com/aikajana/aikajana/internal/table"
@@ -128,6 +130,18 @@ func (p *Pipeline) mailAccounts(ctx context.Context, body []byte) ([]store.Accou
 	return all, nil
 }
 
+// queuedFor is the longest that a notice can lie in queues: four days, and fourteen more as a dead letter (template.yaml).
+const queuedFor = 18 * 24 * time.Hour
+
+// takenAt is when the provider took responsibility for the mail, by its own word where that can be. What the queue says is later
+// for a notice that was put off or brought back from the dead letters: those are new messages to it.
+func (n *MailNotice) takenAt(sent msg.Time) msg.Time {
+	if n.At.IsZero() || n.At > sent || sent.Sub(n.At) > queuedFor {
+		return sent
+	}
+	return n.At
+}
+
 func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Message) error {
 	if p.Notice == nil {
 		return work.take(ctx, m)
@@ -142,7 +156,7 @@ func (p *Pipeline) takeMail(ctx context.Context, work *batchWork, m *queue.Messa
 	if len(notice.Receipts) > 0 {
 		return p.takeReceipts(ctx, work, m, notice.Receipts)
 	}
-	came := channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: m.SentAt, Blob: notice.Key, Mail: &notice.Mail}
+	came := channel.Envelope{ID: "mail-" + notice.Mail.ProviderID, Channel: mailChannel, ReceivedAt: notice.takenAt(m.SentAt), Blob: notice.Key, Mail: &notice.Mail}
 	if notice.Recipients != nil {
 		if err := p.open(ctx, &came); err != nil {
 			return err // not readable yet: it comes again

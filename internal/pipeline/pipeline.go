@@ -74,7 +74,9 @@ type MailNotice struct {
 	// Setup is the object that a provider writes to try its access: not a mail.
 	Setup bool
 	// Key is the blob that holds the raw mail.
-	Key  string
+	Key string
+	// At is when the provider took the mail; zero when it does not say.
+	At   msg.Time
 	Mail channel.Mail
 	// Recipients, when set, reads from the raw mail whom it is for: a notice that knows nothing but the Key has no Mail.Recipients.
 	Recipients func(raw []byte) []string

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/msg"
 )
 
 func TestMessageCountsHowOftenItWasPutOffAndSaysTheSameOtherwise(t *testing.T) {
@@ -57,6 +59,22 @@ func TestLoopOfPuttingOffEnds(t *testing.T) {
 	for _, odd := range []string{"", "{", "{}", "[]", "text", `{1:2}`, "{\"put_off\":1,}"} {
 		if got, times := countedOff([]byte(odd)); times <= putOffMost || string(got) != odd {
 			t.Errorf("%q is put off as %q", odd, got)
+		}
+	}
+}
+
+func TestMailIsReceivedWhenItsProviderTookItUnlessThatCannotBe(t *testing.T) {
+	t.Parallel()
+	sent := msg.TimeOf(time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC))
+	for name, c := range map[string]struct{ said, want msg.Time }{
+		"a minute before":  {sent.Add(-time.Minute), sent.Add(-time.Minute)},
+		"after 18 days":    {sent.Add(-18 * 24 * time.Hour), sent.Add(-18 * 24 * time.Hour)},
+		"before any queue": {sent.Add(-18*24*time.Hour - 1e6), sent},
+		"in the future":    {sent.Add(time.Second), sent},
+		"nothing":          {0, sent},
+	} {
+		if got := (&MailNotice{At: c.said}).takenAt(sent); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -351,6 +351,7 @@ func (p *Play) mailIn(ctx context.Context, a *args, l mailfake.Letter) error {
 	letter := &Letter{ID: fmt.Sprintf("ses%012d", p.line), Raw: raw, Facts: facts, Unreadable: a.named["announced"] == "early"}
 	arrive := func(ctx context.Context, p *Play) error {
 		one := *letter
+		one.Rule = p.rule
 		return p.world.Mail(in(ctx, "door"), &one)
 	}
 	p.again["email/"+a.at["ACCOUNT"]] = func(ctx context.Context, p *Play) error {

@@ -10,14 +10,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -32,8 +33,9 @@ import (
 	"github.com/aikajana/aikajana/internal/app"
 	awsapp "github.com/aikajana/aikajana/internal/app/aws"
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
-	"github.com/aikajana/aikajana/internal/app/public"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/aws/front"
+	"github.com/aikajana/aikajana/internal/app/aws/httpapi"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/awspolicy"
@@ -42,6 +44,8 @@ import (
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/secret"
 	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/standin/proxy"
+	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 )
 
@@ -87,16 +91,18 @@ func (parts Parts) NewAWS(ctx context.Context, s *Stage) (World, error) {
 
 // amazon is the AWS shape.
 type amazon struct {
-	stage    *Stage
-	parts    Parts
-	name     string
+	stage *Stage
+	parts Parts
+	name  string
+	// dynamoDB, sqs and s3 are the world's own way to the stand-ins, past the proxies that the program's clients go through.
 	dynamoDB *dynamodb.Client
 	sqs      *sqs.Client
 	s3       *s3.Client
+	proxies  []*proxy.Proxy
 	// system is the operator's view; functions are the Lambdas by name.
 	system    *awsapp.System
 	functions map[string]*awsapp.System
-	staff     *staff.Staff
+	people    *people.People
 	door      http.Handler
 	queues    map[string]queue.Queue
 	// held are the queues whose time is the script's.
@@ -111,17 +117,15 @@ type amazon struct {
 	mu sync.Mutex
 	// hidden are objects that are announced but cannot be read yet.
 	hidden map[string][]byte
+	// written is when SES wrote each mail, by the script's clock.
+	written map[string]time.Time
+	// mislay is closed when the next $disconnect got lost; nil when none is to.
+	mislay chan struct{}
 }
 
 func (w *amazon) open(ctx context.Context) error {
-	w.hidden = map[string][]byte{}
-	fast := func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
-	}
-	w.resources = logical(w.name)
-	w.dynamoDB = dynamodb.NewFromConfig(w.parts.config(w.parts.DynamoDB, w.resources), func(o *dynamodb.Options) {
-		o.HTTPClient, o.Retryer = &http.Client{Transport: troubledWire{}}, fast()
-	})
+	w.hidden, w.written, w.resources = map[string][]byte{}, map[string]time.Time{}, logical(w.name)
+	w.dynamoDB = dynamodb.NewFromConfig(standin.Config(w.parts.DynamoDB))
 	streamARN, err := dynamo.CreateTable(ctx, w.dynamoDB, w.name)
 	if err != nil {
 		return err
@@ -131,10 +135,8 @@ func (w *amazon) open(ctx context.Context) error {
 		return err
 	}
 	w.stream = newStreamReader(dynamodbstreams.NewFromConfig(standin.Config(w.parts.DynamoDB)), streamARN, w.stage.Clock, filter)
-	w.sqs = sqs.NewFromConfig(w.parts.config(w.parts.SQS, w.resources))
-	w.s3 = s3.NewFromConfig(w.parts.config(w.parts.Moto, w.resources), func(o *s3.Options) {
-		o.UsePathStyle, o.HTTPClient, o.Retryer = true, &http.Client{Transport: troubledStorage{w.stage.Faults}}, fast()
-	})
+	w.sqs = sqs.NewFromConfig(standin.Config(w.parts.SQS))
+	w.s3 = s3.NewFromConfig(standin.Config(w.parts.Moto), func(o *s3.Options) { o.UsePathStyle = true })
 	if _, err := w.s3.CreateBucket(ctx, &s3.CreateBucketInput{
 		Bucket: &w.name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: standin.Region},
 	}); err != nil {
@@ -149,9 +151,9 @@ func (w *amazon) open(ctx context.Context) error {
 			return err
 		}
 	}
-	clients := &awsapp.Clients{
-		DynamoDB: mortal{w.dynamoDB, w.stage.Faults, w.parts.Written}, SQS: w.sqs, S3: w.s3, Region: standin.Region,
-		SES: sesv2.NewFromConfig(w.parts.config(w.stage.SES, w.resources)), SSM: ssm.NewFromConfig(w.parts.config(w.parts.Moto, w.resources)),
+	clients, err := w.clients()
+	if err != nil {
+		return err
 	}
 	options := awsapp.Options{
 		Now: w.stage.Clock.Now, Log: w.stage.Log, Key: w.stage.Key, Rand: w.stage.Rand, Pause: atOnce, Inspect: app.InspectFile,
@@ -163,7 +165,7 @@ func (w *amazon) open(ctx context.Context) error {
 					w.queues[name] = w.held[name]
 				}
 			}
-			return troubledQueue{w.queues[name], name, w.stage.Faults}
+			return w.queues[name]
 		},
 	}
 	if w.system, err = awsapp.New(ctx, env, clients, options); err != nil {
@@ -172,7 +174,43 @@ func (w *amazon) open(ctx context.Context) error {
 	if err := w.start(ctx, env, clients, options); err != nil {
 		return err
 	}
-	return w.people()
+	return w.openDoor()
+}
+
+// clients are the program's: the SDK's own, through proxies that make the script's trouble. What the world does itself, as AWS's
+// other services would, goes past them.
+func (w *amazon) clients() (*awsapp.Clients, error) {
+	trouble := newWeather(w.stage.Faults)
+	through := func(endpoint string, decide proxy.Decide) (aws.Config, error) {
+		p, err := proxy.Open(endpoint, decide)
+		if err != nil {
+			return aws.Config{}, err
+		}
+		w.proxies = append(w.proxies, p)
+		c := proxy.Named(w.parts.config(p.URL, w.resources), at)
+		c.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 100 }) // as many as may work at once
+		c.Retryer = func() aws.Retryer {                                                                                          // which waits no longer than a story may take
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
+		}
+		return c, nil
+	}
+	toTable, err := through(w.parts.DynamoDB, trouble.table)
+	if err != nil {
+		return nil, err
+	}
+	toQueues, err := through(w.parts.SQS, trouble.queue)
+	if err != nil {
+		return nil, err
+	}
+	toStorage, err := through(w.parts.Moto, trouble.storage)
+	if err != nil {
+		return nil, err
+	}
+	return &awsapp.Clients{
+		DynamoDB: mortal{dynamodb.NewFromConfig(toTable), w.stage.Faults, w.parts.Written}, SQS: sqs.NewFromConfig(toQueues),
+		S3: s3.NewFromConfig(toStorage, func(o *s3.Options) { o.UsePathStyle = true }), Region: standin.Region,
+		SES: sesv2.NewFromConfig(w.parts.config(w.stage.SES, w.resources)), SSM: ssm.NewFromConfig(w.parts.config(w.parts.Moto, w.resources)),
+	}, nil
 }
 
 // start gives each function a system of its own, as it has in its process: they share nothing but what is stored.
@@ -193,28 +231,25 @@ func (w *amazon) start(ctx context.Context, env *awsapp.Environment, clients *aw
 	return nil
 }
 
-// people mounts what people talk to behind API Gateway's events.
-func (w *amazon) people() error {
-	zone, err := time.LoadLocation("Europe/Helsinki")
+// openDoor lets people in: what they talk to is what the functions serve, behind API Gateway's events.
+func (w *amazon) openDoor() error {
+	api, err := httpapi.New(w.functions["Api"])
 	if err != nil {
 		return err
 	}
-	s := w.functions["Api"]
-	w.staff, err = staff.New(s.App, staff.Options{
-		Secrets: s.Secrets, Blobs: s.Blobs, Queues: s.Queues, BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap,
-	})
+	pages, err := front.New(w.functions["Pages"])
 	if err != nil {
 		return err
 	}
-	front := w.functions["Pages"].App
-	pages, err := public.New(front, public.Options{Key: w.stage.Key, BaseURL: BaseURL, Location: zone, Log: w.stage.Log, NewID: front.Store.NewID})
+	// The story's own hands make users, whose passwords cost little to check until they have signed in once.
+	w.people, err = people.New(w.system.App, people.Options{BaseURL: BaseURL, Log: w.stage.Log, Cost: cheap})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", gateway("Webhook", w.functions["Webhook"].Hooks()))
-	mux.Handle("/api/", gateway("Api", w.staff.API))
-	mux.Handle("/healthz", gateway("Api", w.staff.API))
+	mux.Handle("/api/", gateway("Api", api))
+	mux.Handle("/healthz", gateway("Api", api))
 	mux.Handle("/", gateway("Pages", pages))
 	w.door = mux
 	return nil
@@ -249,8 +284,8 @@ func (w *amazon) makeQueue(ctx context.Context, name string) (url, dead string, 
 // App implements World.
 func (w *amazon) App() *app.App { return w.system.App }
 
-// Staff implements World.
-func (w *amazon) Staff() *staff.Staff { return w.staff }
+// People implements World.
+func (w *amazon) People() *people.People { return w.people }
 
 // Secrets implements World.
 func (w *amazon) Secrets() secret.Store { return w.system.Secrets }
@@ -266,6 +301,9 @@ func (w *amazon) Sockets(context.Context) (string, error) {
 	}
 	var handler any
 	addr, stop, err := localaws.OpenWebSocketAPI(func(ctx context.Context, _ string, event []byte) ([]byte, error) {
+		if w.mislaid(event) {
+			return []byte(`{"statusCode":200}`), nil
+		}
 		var answer json.RawMessage
 		err := awslambda.Invoke(awspolicy.As(ctx, "Socket"), handler, json.RawMessage(event), &answer)
 		return answer, err
@@ -290,6 +328,65 @@ func (w *amazon) Sockets(context.Context) (string, error) {
 	react.Push, react.Watch = telling.Sockets, telling.Watch
 	w.sockets, w.closing = "ws://"+addr+"/socket", stop
 	return w.sockets, nil
+}
+
+// Connections implements World: the items that the functions remember connections by.
+func (w *amazon) Connections(ctx context.Context) (int, error) {
+	items, err := w.system.Table.Query(ctx, table.Query{PK: "W#sockets"})
+	return len(items), err
+}
+
+// Expired implements keeping: what DynamoDB itself holds, and nothing of ours has looked at.
+func (w *amazon) Expired(ctx context.Context) (int, error) {
+	found, err := w.dynamoDB.Scan(ctx, &dynamodb.ScanInput{
+		TableName: &w.name, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("#x <= :now"),
+		ExpressionAttributeNames:  map[string]string{"#x": dynamo.TTLAttribute},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":now": &types.AttributeValueMemberN{Value: strconv.FormatInt(w.stage.Clock.Time().Unix(), 10)}},
+	})
+	if err != nil {
+		return 0, err
+	}
+	return int(found.Count), nil
+}
+
+// Unheard implements forgetful: API Gateway lets go of the connection, and its $disconnect gets lost.
+func (w *amazon) Unheard(ctx context.Context, end func() error) error {
+	before, err := w.Connections(ctx)
+	if err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	w.mu.Lock()
+	w.mislay = gone
+	w.mu.Unlock()
+	if err := end(); err != nil {
+		return err
+	}
+	select {
+	case <-gone:
+	case <-time.After(hearWithin):
+		return errors.New("the WebSocket API did not notice that a connection has ended")
+	}
+	if after, err := w.Connections(ctx); err != nil || after != before {
+		return fmt.Errorf("%d connections are remembered after one was lost without a word, of %d: %w", after, before, err)
+	}
+	return nil
+}
+
+// mislaid says that an event gets lost on its way to the socket function.
+func (w *amazon) mislaid(event []byte) bool {
+	var e struct{ RequestContext struct{ EventType string } }
+	if json.Unmarshal(event, &e) != nil || e.RequestContext.EventType != "DISCONNECT" {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mislay == nil {
+		return false
+	}
+	close(w.mislay)
+	w.mislay = nil
+	return true
 }
 
 // End tells a function's process to end, as Lambda does when there is nothing to do for it.
@@ -383,9 +480,10 @@ func (w *amazon) Redriven(ctx context.Context, name string) error {
 	}
 }
 
-// Check implements World.
+// Check implements World: what "aikajana-aws check --bucket --settled" says an hour later.
 func (w *amazon) Check(ctx context.Context) ([]string, error) {
-	r, err := check.Run(ctx, check.Input{Table: w.system.Table})
+	later := w.stage.Clock.Now().Add(time.Hour + time.Millisecond)
+	r, err := check.Run(ctx, check.Deployment(w.system.Table, mailsOf{w}, later, true))
 	if err != nil {
 		return nil, err
 	}
@@ -400,118 +498,10 @@ func (w *amazon) Close() error {
 	if w.closing != nil {
 		err = errors.Join(err, w.closing())
 	}
-	return err
-}
-
-// mortal is DynamoDB for a worker that may be killed between two calls; the rest of the trouble is on the wire.
-type mortal struct {
-	dynamo.API
-	faults *Faults
-	// written is told of every item that was written; nil when nobody wants to know.
-	written func(Written)
-}
-
-func (m mortal) tell(err error, w Written) {
-	if err == nil && m.written != nil {
-		m.written(w)
-	}
-}
-
-type troubleKey struct{}
-
-// trouble is what is to become of one call on the wire.
-type trouble struct{ refuse, lose bool }
-
-func (m mortal) write(ctx context.Context, do func(context.Context) error) error {
-	refuse, lose, after := m.faults.beforeWrite(ctx)
-	err := do(context.WithValue(ctx, troubleKey{}, &trouble{refuse, lose}))
-	if err == nil {
-		after()
+	for _, p := range w.proxies {
+		err = errors.Join(err, p.Close())
 	}
 	return err
-}
-
-// PutItem implements dynamo.API.
-func (m mortal) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.PutItemOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.PutItem(ctx, in, o...); return err })
-	m.tell(err, Written{Item: in.Item})
-	return out, err
-}
-
-// DeleteItem implements dynamo.API.
-func (m mortal) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.DeleteItemOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.DeleteItem(ctx, in, o...); return err })
-	m.tell(err, Written{Item: in.Key, Deleted: true})
-	return out, err
-}
-
-// BatchWriteItem implements dynamo.API.
-func (m mortal) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (out *dynamodb.BatchWriteItemOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.BatchWriteItem(ctx, in, o...); return err })
-	for _, requests := range in.RequestItems {
-		for i := range requests {
-			if put := requests[i].PutRequest; put != nil {
-				m.tell(err, Written{Item: put.Item})
-			} else if gone := requests[i].DeleteRequest; gone != nil {
-				m.tell(err, Written{Item: gone.Key, Deleted: true})
-			}
-		}
-	}
-	return out, err
-}
-
-// Query implements dynamo.API: an index that is stale shows nothing yet.
-func (m mortal) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	if in.IndexName != nil && m.faults.indexStale(ctx) {
-		return &dynamodb.QueryOutput{}, nil
-	}
-	return m.API.Query(ctx, in, o...)
-}
-
-// TransactWriteItems implements dynamo.API.
-func (m mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (out *dynamodb.TransactWriteItemsOutput, err error) {
-	err = m.write(ctx, func(ctx context.Context) error { out, err = m.API.TransactWriteItems(ctx, in, o...); return err })
-	for i := range in.TransactItems {
-		if put := in.TransactItems[i].Put; put != nil {
-			m.tell(err, Written{Item: put.Item, Transaction: true})
-		} else if gone := in.TransactItems[i].Delete; gone != nil {
-			m.tell(err, Written{Item: gone.Key, Deleted: true, Transaction: true})
-		}
-	}
-	return out, err
-}
-
-// troubledWire throttles requests, and loses the answers of requests that landed; the SDK meets both as it does on AWS.
-type troubledWire struct{}
-
-// RoundTrip implements http.RoundTripper.
-func (troubledWire) RoundTrip(r *http.Request) (*http.Response, error) {
-	t, _ := r.Context().Value(troubleKey{}).(*trouble)
-	if t != nil && t.refuse {
-		return &http.Response{
-			StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Request: r, ProtoMajor: 1, ProtoMinor: 1,
-			Body: io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`)),
-		}, nil
-	}
-	response, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil || t == nil || !t.lose {
-		return response, err
-	}
-	t.lose = false
-	_, _ = io.Copy(io.Discard, response.Body) // it has landed; nobody hears of it
-	_ = response.Body.Close()
-	return nil, errors.New("connection reset by peer")
-}
-
-// troubledStorage is S3 that cannot be read for a while.
-type troubledStorage struct{ faults *Faults }
-
-// RoundTrip implements http.RoundTripper.
-func (s troubledStorage) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodGet && s.faults.blobsFail() {
-		return &http.Response{StatusCode: http.StatusServiceUnavailable, Request: r, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody}, nil
-	}
-	return http.DefaultTransport.RoundTrip(r)
 }
 
 func jsonText(v any) (string, error) {

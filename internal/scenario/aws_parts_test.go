@@ -49,7 +49,8 @@ func worlds(t testing.TB) map[string]func(context.Context, *scenario.Stage) (sce
 
 func TestFault64_AMailThatCannotBeReadYetIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	play(t, read(t, "aws/mail-not-readable-yet"), parts(t).NewAWS)
+	const name = "aws/mail-not-readable-yet"
+	golden(t, name, play(t, read(t, name), parts(t).NewAWS))
 }
 
 func TestADroppedAcceptedMessageMakesTheLedgerUnevenAndNamesItsChannel(t *testing.T) {
@@ -59,6 +60,7 @@ func TestADroppedAcceptedMessageMakesTheLedgerUnevenAndNamesItsChannel(t *testin
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := run(t, read(t, "aws/"+name), on.NewAWS)
+			golden(t, "aws/"+name, r.Dump)
 			if want := "I1: 1 envelopes of whatsapp/main were accepted and nobody is done with them: instance webhook number 2"; !slices.Equal(r.Problems, []string{want}) {
 				t.Errorf("the check finds %q, want %q", r.Problems, want)
 			}
@@ -69,7 +71,19 @@ func TestADroppedAcceptedMessageMakesTheLedgerUnevenAndNamesItsChannel(t *testin
 	}
 }
 
+func TestAMailThatIsLostAfterSESTookItIsFoundInTheBucket(t *testing.T) {
+	t.Parallel()
+	const name = "aws/accepted-mail-is-lost"
+	r := run(t, read(t, name), parts(t).NewAWS)
+	golden(t, name, r.Dump)
+	want := "I1: mail ses/ses000000000004 was accepted at 2026-11-23T08:00:00.003Z and nobody is done with it; see docs/aws/redrive.md"
+	if !slices.Equal(r.Problems, []string{want}) {
+		t.Errorf("the check finds %q, want %q", r.Problems, want)
+	}
+}
+
 func TestWhatComesTwiceOrFromSomebodyWhoIsKilledLeavesTheLedgerEven(t *testing.T) {
 	t.Parallel()
-	play(t, read(t, "aws/ledger-stays-even"), parts(t).NewAWS)
+	const name = "aws/ledger-stays-even"
+	golden(t, name, play(t, read(t, name), parts(t).NewAWS))
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/mail"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/awslambda"
 	"github.com/aikajana/aikajana/internal/awspolicy"
+	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/standin"
 )
@@ -224,7 +226,7 @@ func attributes(image map[string]types.AttributeValue) map[string]any {
 // Mail implements World: SES writes the mail into the bucket and announces it through SNS to the queue
 // (docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html, seen 2026-11-23).
 func (w *amazon) Mail(ctx context.Context, m *Letter) error {
-	key := "ses/" + m.ID // the prefix that the template's receipt rule has
+	key := path.Join("ses", m.Rule, m.ID) // below the prefix that the template's receipt rule has
 	if m.Unreadable {
 		w.mu.Lock()
 		w.hidden[key] = m.Raw
@@ -254,8 +256,29 @@ func (w *amazon) Mail(ctx context.Context, m *Letter) error {
 }
 
 func (w *amazon) put(ctx context.Context, key string, raw []byte) error {
+	w.mu.Lock()
+	w.written[key] = w.stage.Clock.Time()
+	w.mu.Unlock()
 	_, err := w.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &w.name, Key: &key, Body: bytes.NewReader(raw)})
 	return err
+}
+
+// mailsOf lists the bucket with the script's times: S3 knows the machine's.
+type mailsOf struct{ *amazon }
+
+// List implements check.Lister.
+func (m mailsOf) List(ctx context.Context, prefix, after string, limit int) ([]blob.Info, error) {
+	all, err := m.system.Blobs.List(ctx, prefix, after, limit)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range all {
+		at, ours := m.written[all[i].Key]
+		if !ours {
+			return nil, fmt.Errorf("object %s is nobody's mail", all[i].Key)
+		}
+		all[i].Modified = at
+	}
+	return all, err
 }
 
 // sesHeaders are the mail's own headers below those that SES writes on top, where its verdicts stand.

@@ -88,12 +88,15 @@ func (q *heldQueue) Receive(ctx context.Context, most int, _ time.Duration) ([]q
 
 // Ack implements queue.Queue.
 func (q *heldQueue) Ack(ctx context.Context, ms ...queue.Message) error {
+	if err := q.Queue.Ack(ctx, ms...); err != nil {
+		return err // they come again
+	}
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, m := range ms {
 		delete(q.flying, m.Handle)
 	}
-	q.mu.Unlock()
-	return q.Queue.Ack(ctx, ms...)
+	return nil
 }
 
 // moved lets through what is due by the script's clock.

@@ -22,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/aikajana/aikajana/internal/app/aws/desk"
-	"github.com/aikajana/aikajana/internal/app/aws/front"
 	"github.com/aikajana/aikajana/internal/awspolicy"
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/channel/whatsapp/fake"
@@ -48,7 +47,8 @@ func Rest(ctx context.Context, stage Stage, parts Parts) (err error) {
 	defer func() { err = errors.Join(err, world.Close()) }()
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
-		again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
+		again: map[string]action{}, merges: map[string]string{}, workers: 1, reverse: map[string]bool{},
+		putOff: map[string]map[string]string{},
 	}
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
 	out.passed = p.overtake(ctx)
@@ -358,23 +358,19 @@ func (r *rest) queues(ctx context.Context) error {
 
 // setup lets the first administrator in by the set-up page.
 func (r *rest) setup(ctx context.Context) error {
-	pages, err := front.New(r.w.functions["Pages"])
-	if err != nil {
-		return err
-	}
-	path, err := r.p.world.Staff().Auth.Bootstrap(ctx, "", "")
+	path, err := r.p.world.People().Auth.Bootstrap(ctx, "", "")
 	if err != nil {
 		return err
 	}
 	path = "/setup/" + path[strings.LastIndexByte(path, '/')+1:]
 	choice := url.Values{"password": {password}, "again": {password}}.Encode()
-	if err := r.visit(ctx, pages, http.MethodGet, path, "", http.StatusOK); err != nil {
+	if err := r.visit(ctx, http.MethodGet, path, "", http.StatusOK); err != nil {
 		return err
 	}
-	return r.visit(ctx, pages, http.MethodPost, path, choice, http.StatusSeeOther)
+	return r.visit(ctx, http.MethodPost, path, choice, http.StatusSeeOther)
 }
 
-func (r *rest) visit(ctx context.Context, pages http.Handler, method, path, form string, want int) error {
+func (r *rest) visit(ctx context.Context, method, path, form string, want int) error {
 	request, err := http.NewRequestWithContext(ctx, method, BaseURL+path, strings.NewReader(form))
 	if err != nil {
 		return err
@@ -383,7 +379,7 @@ func (r *rest) visit(ctx context.Context, pages http.Handler, method, path, form
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
-	gateway("Pages", pages).ServeHTTP(w, request)
+	r.w.door.ServeHTTP(w, request)
 	if w.Code != want {
 		return fmt.Errorf("%s /setup was answered %d, not %d: %s", method, w.Code, want, w.Body)
 	}
@@ -399,7 +395,7 @@ func (r *rest) storm(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	r.p.faults.change(func() { r.p.faults.refuseUntil = r.p.clock.Time().Add(time.Minute) })
+	r.p.faults.change(func() { r.p.faults.writesUntil = r.p.clock.Time().Add(time.Minute) })
 	for _, name := range []string{"inbound", "mail"} {
 		batch, err := r.p.world.Queue(name).Receive(ctx, batchSize, 0)
 		if err != nil || len(batch) == 0 {

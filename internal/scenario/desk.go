@@ -80,7 +80,7 @@ func (p *Play) signIn(ctx context.Context, who string) error {
 		user.Roles = []auth.Role{auth.Administrator}
 	}
 	if _, made := p.staff[who]; !made {
-		if _, err := p.world.Staff().Auth.CreateUser(ctx, "scenario", user, password); err != nil {
+		if _, err := p.world.People().Auth.CreateUser(ctx, "scenario", user, password); err != nil {
 			return err
 		}
 	}

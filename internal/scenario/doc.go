@@ -2,6 +2,22 @@
 // program: the local one, and the AWS one over stand-ins, driven through its Lambda handlers. Both must tell the same story
 // in the same bytes.
 //
+// # Worlds
+//
+// There are three, by how much of them is the program's own wiring and how far the script can reach in.
+//
+//   - [NewLocal] puts the embedded backends together as package app/local does, over a file system in memory, and works them by
+//     hand: each batch is handed to its worker, so that workers can be held, raced and killed. HTTP and mail go in as calls. Every
+//     story is played in it, and the goldens are its.
+//   - [NewServed] is what "aikajana serve" opens: package app/local whole, over a folder, with its own workers and listeners. Hooks,
+//     forms, the API and sockets are spoken to over HTTP, mail comes over SMTP and is judged by the listener, accounts are entered
+//     by the API. Its clock, the DNS and where mail goes are the story's. It plays each story that is not [Script.ByHand].
+//   - [Parts.NewAWS] gives each Lambda the system of package app/aws that its main makes, with the API of httpapi, the pages of
+//     front and the sockets of desk, over DynamoDB Local, ElasticMQ, moto and a strict WebSocket API of ours. They are called with
+//     events in the JSON that API Gateway, SQS, SNS, SES, EventBridge and the table's stream send; queues and stream are polled
+//     as Lambda does, but when the script says so. Delays and visibility are the script's, before SQS. Every story is played in
+//     it, and a few that only AWS can tell (scripts/aws).
+//
 // A script has one statement a line; what is indented belongs to the line above. "#" begins a comment. Words in capitals
 // below stand for something; the forms are the ones that [Parse] knows, see statements.go.
 //
@@ -29,5 +45,9 @@
 //
 // # Faults
 //
-// "table …", "queue …" and "worker …" statements put faults between the program and what it stands on.
+// "table …", "queue …", "blobs …" and "index …" statements put trouble between the program and what it stands on. In the AWS
+// world the program's clients go to DynamoDB Local, ElasticMQ and moto through proxies (package proxy), which throttle, lose
+// answers, deliver twice and take half of a batch as AWS does; in the local world wrappers around what is embedded come to the
+// same. "worker …" and "react …" have a worker killed between two of its calls, inside the process. A story that asks for trouble
+// that then meets nobody fails: it would not tell what it says.
 package scenario

@@ -78,7 +78,7 @@ func examine(t *testing.T, build func(context.Context, *scenario.Stage) (scenari
 	if err := scenario.Connect(ctx, world, "https://graph.example"); err != nil {
 		t.Fatal(err)
 	}
-	_, token, err := world.Staff().Auth.CreateToken(ctx, "doctor", auth.Token{
+	_, token, err := world.People().Auth.CreateToken(ctx, "doctor", auth.Token{
 		Name: "doctor", Roles: []auth.Role{auth.Administrator}, Scopes: []auth.Scope{auth.ScopeRead, auth.ScopeWrite},
 	})
 	if err != nil {

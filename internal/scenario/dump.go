@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -17,8 +18,8 @@ import (
 // sorted; lists are in the API's order.
 //
 // Four things are not the story's and are left out: random IDs (of envelopes, of what is in quarantine, and our Message-IDs,
-// which are called by number), filling, the wording of errors of a mailer (a relay and SES word them differently), and the addresses of
-// the stand-ins.
+// which are called by number), filling, what SES puts in front of the words of another mail server, and the addresses of the
+// stand-ins.
 func (p *Play) dump(ctx context.Context) (string, error) {
 	var b bytes.Buffer
 	done := map[string]bool{}
@@ -61,12 +62,16 @@ func (p *Play) dump(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, "%s/%s received=%d stored=%d duplicate=%d quarantined=%d pending=%d dead=%d\n",
 			l.Channel, l.Account, l.Received, l.Stored, l.Duplicate, l.Quarantined, l.Pending, l.Dead)
 		e := &l.Envelopes
-		fmt.Fprintf(&b, "  accepted=%d processed=%d queued=%d dead=%d balanced=%t\n", e.Accepted, e.Processed, e.Queued, e.Dead, l.Balanced)
+		fmt.Fprintf(&b, "  accepted=%d processed=%d queued=%d dead=%d balanced=%t", e.Accepted, e.Processed, e.Queued, e.Dead, l.Balanced)
+		if l.PutOff > 0 {
+			fmt.Fprintf(&b, " put_off=%d", l.PutOff)
+		}
+		b.WriteByte('\n')
 	}
 	text := strings.ReplaceAll(b.String(), p.outside.graph.URL, "https://graph.example")
 	text = filler.ReplaceAllString(aliased(text), "xxx…")
-	if p.raced {
-		return unraced(text), nil
+	if p.raced != noRace {
+		text = unraced(text, p.raced)
 	}
 	return text, nil
 }
@@ -134,15 +139,53 @@ func aliased(text string) string {
 	})
 }
 
-// winners are what follows from which message came first: the IDs and words of cases and entries, when things were received, opened and changed, and the
-// cursors and reasons of notifications.
-var winners = regexp.MustCompile(`"(case|entry|received_at|reference|subject|opened|next_due|waiting_since|changed|created|changed_at|stored_at|cursor|at|why|opens|late)":("[^"]*"|true|false),?`)
+// race is what chance decides among workers that work at the same moment.
+type race string
 
-// unraced takes what follows from chance out of a dump and sorts what is left by key.
-func unraced(text string) string {
-	lines := strings.Split(winners.ReplaceAllString(text, ""), "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+const (
+	// noRace is what everything else is: chance decides nothing.
+	noRace race = ""
+	// order is which of several messages of somebody new comes first. It opens the case, whose ID, words and times follow from it, and
+	// is told of as a new case; what was stored before an older one makes that one late.
+	order race = "order"
+	// twin is which of two deliveries of one message comes first: the entry was received then, and opens the case, and both IDs hold
+	// the time.
+	twin race = "twin"
+)
+
+// chance are the fields that a race decides. Everything else must come out the same, times of writing included: the script's
+// clock stands still meanwhile.
+var chance = map[race]*regexp.Regexp{
+	order: regexp.MustCompile(`"(case|reference|subject|opened|next_due|waiting_since|late|why)":("[^"]+"|true|false)`),
+	twin:  regexp.MustCompile(`"(entry|case|reference|cursor|received_at|opened|next_due|waiting_since)":"[^"]+"`),
+}
+
+// unraced takes out of a dump what the race has decided. That several lines are about the same case or entry still shows: each is
+// called by the number of its first appearance. How often each reason to tell staff was given stands at the end.
+func unraced(text string, by race) string {
+	known, given := map[string]string{}, map[string]int{}
+	text = chance[by].ReplaceAllStringFunc(text, func(field string) string {
+		name, _, _ := strings.Cut(field[1:], `"`)
+		switch name {
+		case "case", "entry", "reference":
+			if known[field] == "" {
+				known[field] = fmt.Sprintf(`"%s":"%s-%d"`, name, name, len(known)+1)
+			}
+			return known[field]
+		case "why":
+			given[field]++
+		}
+		return `"` + name + `":"…"`
+	})
+	const opens = `"opens":true,`
+	if by == order {
+		given[opens[:len(opens)-1]] = strings.Count(text, opens)
+		text = strings.ReplaceAll(text, opens, "")
+	}
+	for _, field := range slices.Sorted(maps.Keys(given)) {
+		text += fmt.Sprintf("# %s %d times\n", field, given[field])
+	}
+	return text
 }
 
 // dumpLeft writes what reached the outside.
@@ -173,7 +216,7 @@ func line(b *bytes.Buffer, raw []byte) error {
 	if err := d.Decode(&v); err != nil {
 		return err
 	}
-	clean(v, "")
+	clean(v)
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -184,31 +227,28 @@ func line(b *bytes.Buffer, raw []byte) error {
 	return err
 }
 
+// sesWords is what an event of SES says of a bounce before it comes to what the other server said; a mail that comes back says
+// only that.
+const sesWords = "Permanent General: smtp; "
+
 // clean takes out what differs by chance or by backend.
-func clean(v any, channel string) {
+func clean(v any) {
 	switch v := v.(type) {
 	case []any:
 		for _, one := range v {
-			clean(one, channel)
+			clean(one)
 		}
 	case map[string]any:
-		if c, ok := v["channel"].(string); ok {
-			channel = c
-		}
 		delete(v, "envelope")
 		delete(v, "claim") // of an attempt to send: random
 		if _, is := v["cause"]; is && v["received_at"] != nil {
 			delete(v, "id") // of what is in quarantine
 		}
-		if channel == "email" {
-			for _, name := range []string{"cause", "title"} {
-				if _, is := v[name].(string); is && v["received_at"] == nil {
-					v[name] = "…"
-				}
-			}
+		if title, ok := v["title"].(string); ok {
+			v["title"] = strings.TrimPrefix(title, sesWords)
 		}
 		for _, one := range v {
-			clean(one, channel)
+			clean(one)
 		}
 	}
 }

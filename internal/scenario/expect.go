@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/msg"
+	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/timeline"
 )
 
@@ -319,6 +320,8 @@ type ledger struct {
 		Accepted, Processed, Queued, Dead int64
 		Missing                           string
 	}
+	// PutOff is how often an envelope was put off.
+	PutOff int `json:"-"`
 }
 
 func (p *Play) reconcile(ctx context.Context) ([]ledger, error) {
@@ -330,5 +333,44 @@ func (p *Play) reconcile(ctx context.Context) ([]ledger, error) {
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, err
 	}
+	for i := range list.Items {
+		p.countPutOff(&list.Items[i])
+	}
 	return list.Items, nil
+}
+
+// countPutOff counts how often an envelope of the account was put off. A queue that counts what it accepts takes a put-off
+// envelope for a new one (docs/adr/0012): as many as were really put off, no more and no fewer, it has counted twice.
+func (p *Play) countPutOff(l *ledger) {
+	for name, all := range p.putOff {
+		_, counts := p.world.Queue(name).(queue.Counter)
+		for _, account := range all {
+			if account != l.Channel+"/"+l.Account {
+				continue
+			}
+			l.PutOff++
+			if counts {
+				l.Envelopes.Accepted--
+				l.Envelopes.Processed--
+			}
+		}
+	}
+}
+
+// keeping is a world whose table may keep what has expired for days, as DynamoDB does.
+type keeping interface {
+	Expired(ctx context.Context) (int, error)
+}
+
+// expectExpired wants the table to hold items that have expired, where it keeps such: a story about them tells nothing without.
+func expectExpired(ctx context.Context, p *Play) error {
+	w, ok := p.world.(keeping)
+	if !ok {
+		return nil // the embedded table lets nobody see them
+	}
+	n, err := w.Expired(ctx)
+	if err == nil && n == 0 {
+		err = &unmet{"the table holds nothing that has expired"}
+	}
+	return err
 }

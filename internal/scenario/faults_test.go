@@ -64,7 +64,13 @@ func TestFault32_AFileThatIsGoneLeavesTheTextAndAPlaceholder(t *testing.T) {
 
 func TestFault57_OneFailingRecordOfTenComesAgainAlone(t *testing.T) { tell(t, "one-of-ten-fails") }
 
-func TestFault58_AThrottleStormDeadLettersNothing(t *testing.T) { tell(t, "table-throttles") }
+func TestFault58_AThrottleStormPutsOffAndDeadLettersNothing(t *testing.T) { tell(t, "table-throttles") }
+
+func TestFault58_NotificationsThatAreHalfTakenAreAllThereInTheEnd(t *testing.T) {
+	tell(t, "notifications-half-taken")
+}
+
+func TestFault58_AHotPartitionDeadLettersNothing(t *testing.T) { tell(t, "table-refuses-reads") }
 
 func TestFault59_RedrivingTwiceMakesOneEntry(t *testing.T) { tell(t, "poisoned-and-redriven-twice") }
 
@@ -88,9 +94,12 @@ func TestFault63_AMailAnnouncedTwiceIsOneEntry(t *testing.T) { tell(t, "mail-ann
 
 func TestFault64_TheSetUpObjectOfSESIsNoMail(t *testing.T) { tell(t, "mail-setup-object") }
 
-// The counters of acknowledgements expire after an hour by the script's clock, and are still there in DynamoDB.
+func TestFault65_AConnectionThatIsGoneIsForgottenAndTheClientMissesNothing(t *testing.T) {
+	tell(t, "socket-gone")
+}
+
 func TestFault66_AnExpiredItemThatIsStillThereCountsAsExpired(t *testing.T) {
-	tell(t, "form-with-acknowledgement")
+	tell(t, "expired-items")
 }
 
 func TestFault67_AStaleIndexChangesNoJoining(t *testing.T) { tell(t, "stale-index") }

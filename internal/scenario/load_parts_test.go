@@ -49,19 +49,6 @@ func loadOf(t *testing.T) int {
 	return n
 }
 
-// manyConnections lets each worker keep its connections to DynamoDB Local: the default keeps two for all of them, and making
-// new ones takes the stand-in as long as its work.
-func manyConnections(t *testing.T) {
-	t.Helper()
-	transport, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		t.Fatal("the default transport is not net/http's")
-	}
-	was := transport.MaxIdleConnsPerHost
-	transport.MaxIdleConnsPerHost = 10 * loadWorkers
-	t.Cleanup(func() { transport.CloseIdleConnections(); transport.MaxIdleConnsPerHost = was })
-}
-
 // partsOfItsOwn are stand-ins that nobody else uses: what a load leaves behind makes DynamoDB Local many times slower for the
 // stories that come after it.
 func partsOfItsOwn(t *testing.T) scenario.Parts {
@@ -80,7 +67,6 @@ func partsOfItsOwn(t *testing.T) scenario.Parts {
 
 func TestThousandsOfMessagesThroughLambdaHandlersWithTenWorkers(t *testing.T) { //nolint:paralleltest // it wants the machine for itself
 	messages := loadOf(t)
-	manyConnections(t)
 	on := partsOfItsOwn(t)
 	shares, said := newShares(), &warnings{by: map[string]int{}}
 	on.Written, on.Visibility = shares.written, visibility

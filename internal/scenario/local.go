@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aikajana/aikajana/internal/app"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/app/public"
 	"github.com/aikajana/aikajana/internal/app/staff"
 	"github.com/aikajana/aikajana/internal/auth"
@@ -39,18 +40,21 @@ var cheap = auth.Cost{MemoryKiB: 64, Passes: 1, AtOnce: 2}
 
 // local is the local shape: the embedded store on a file system in memory, wired as package app/local wires it.
 type local struct {
-	stage   *Stage
-	db      *engine.DB
-	table   *pebble.Table
-	queues  map[string]*queuelocal.Queue
-	blobs   *dir.Store
-	secrets secret.Store
-	app     *app.App
-	staff   *staff.Staff
-	door    http.Handler
-	sockets *httptest.Server
-	feed    *pebble.Feed
-	pending []table.Change
+	stage  *Stage
+	db     *engine.DB
+	table  *pebble.Table
+	queues map[string]*queuelocal.Queue
+	// troubled are the queues behind the faults.
+	troubled map[string]queue.Queue
+	blobs    *dir.Store
+	secrets  secret.Store
+	app      *app.App
+	staff    *staff.Staff
+	hub      *live.Hub
+	door     http.Handler
+	sockets  *httptest.Server
+	feed     *pebble.Feed
+	pending  []table.Change
 }
 
 // NewLocal builds the local world.
@@ -71,12 +75,12 @@ func (w *local) open(ctx context.Context) error {
 	if w.table, err = pebble.New(w.db, s.Clock.Now); err != nil {
 		return err
 	}
-	queues := map[string]queue.Queue{}
+	w.troubled = map[string]queue.Queue{}
 	for _, name := range queueNames {
 		if w.queues[name], err = queuelocal.New(w.db, name, queuelocal.Options{Now: s.Clock.Now}); err != nil {
 			return err
 		}
-		queues[name] = countedQueue{troubledQueue{w.queues[name], name, s.Faults}, w.queues[name]}
+		w.troubled[name] = &troubledQueue{Queue: w.queues[name], Counter: w.queues[name], name: name, faults: s.Faults}
 	}
 	w.blobs, err = dir.Open(dir.Options{Root: filepath.Join(s.Dir, "blobs"), Key: s.Key, LinkBase: BaseURL + "/files", Now: s.Clock.Time})
 	if err != nil {
@@ -91,17 +95,17 @@ func (w *local) open(ctx context.Context) error {
 		return err
 	}
 	g := guard.New(guard.Options{AllowPrivate: true})
-	hub := live.NewHub()
+	w.hub = live.NewHub()
 	w.app, err = app.New(app.Deps{
-		Table: troubledTable{w.table, s.Faults}, Blobs: troubledBlobs{w.blobs, s.Faults}, Secrets: w.secrets, Inbound: queues["inbound"], Mails: queues["mail"],
-		Media: queues["media"], Wake: queues["wake"], HTTP: g.Client(), Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.Mailer, Push: hub,
+		Table: troubledTable{w.table, s.Faults}, Blobs: troubledBlobs{w.blobs, s.Faults}, Secrets: w.secrets, Inbound: w.troubled["inbound"], Mails: w.troubled["mail"],
+		Media: w.troubled["media"], Wake: w.troubled["wake"], HTTP: g.Client(), Files: g.Follower(), Inspect: app.InspectFile, Mailer: s.Mailer, Push: w.hub,
 		Key: s.Key, Now: s.Clock.Now, Rand: s.Rand, Pause: atOnce, Log: s.Log, Config: pipeline.Config{BaseURL: BaseURL, Hours: timeline.OfficeHours(zone)},
 	})
 	if err != nil {
 		return err
 	}
 	w.staff, err = staff.New(w.app, staff.Options{
-		Secrets: w.secrets, Blobs: w.blobs, Queues: queues, Hub: hub, BaseURL: BaseURL, Log: s.Log, Cost: cheap,
+		Secrets: w.secrets, Blobs: w.blobs, Queues: w.troubled, Hub: w.hub, BaseURL: BaseURL, Log: s.Log, Cost: cheap,
 	})
 	if err != nil {
 		return err
@@ -120,17 +124,11 @@ func (w *local) open(ctx context.Context) error {
 	return err
 }
 
-// countedQueue keeps the ledger of the queue behind the faults in sight.
-type countedQueue struct {
-	troubledQueue
-	queue.Counter
-}
-
 // App implements World.
 func (w *local) App() *app.App { return w.app }
 
-// Staff implements World.
-func (w *local) Staff() *staff.Staff { return w.staff }
+// People implements World.
+func (w *local) People() *people.People { return w.staff.People }
 
 // Secrets implements World.
 func (w *local) Secrets() secret.Store { return w.secrets }
@@ -146,8 +144,11 @@ func (w *local) Sockets(context.Context) (string, error) {
 	return "ws" + strings.TrimPrefix(w.sockets.URL, "http") + "/socket", nil
 }
 
+// Connections implements World.
+func (w *local) Connections(context.Context) (int, error) { return w.hub.Sockets(), nil }
+
 // Queue implements World.
-func (w *local) Queue(name string) queue.Queue { return w.queues[name] }
+func (w *local) Queue(name string) queue.Queue { return w.troubled[name] }
 
 // Mail implements World: what our own SMTP listener does with a mail that it has judged.
 func (w *local) Mail(ctx context.Context, m *Letter) error {

@@ -81,18 +81,34 @@ func (o *outside) serveGraph(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := httptest.NewRecorder()
-	o.whatsapp.ServeHTTP(answer, r)
+	vanished := aborts(func() { o.whatsapp.ServeHTTP(answer, r) })
 	sent := o.whatsapp.Sent()
 	err := o.passed(context.WithValue(r.Context(), overtaking{}, o.whatsapp.Status(sent[len(sent)-1], status)))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	if vanished {
+		panic(http.ErrAbortHandler)
+	}
 	for name, values := range answer.Header() {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes()) // the caller may be gone; that is its own story
+}
+
+// aborts says that a handler has cut its connection.
+func aborts(serve func()) (cut bool) {
+	defer func() {
+		v := recover()
+		err, _ := v.(error)
+		if cut = errors.Is(err, http.ErrAbortHandler); v != nil && !cut {
+			panic(v)
+		}
+	}()
+	serve()
+	return false
 }
 
 // overtaking carries the receipt that is to be posted before the answer.

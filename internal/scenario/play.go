@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -34,6 +35,8 @@ type Play struct {
 	staff map[string]string
 	// again repeats the last delivery of a channel's account.
 	again map[string]action
+	// rule is by which further rule a mail comes again, "" by the same.
+	rule string
 	// merges are the merges by the name of their first customer.
 	merges map[string]string
 	line   int
@@ -45,10 +48,11 @@ type Play struct {
 
 	held    bool
 	workers int
-	// raced says that chance decided which of several messages came first.
-	raced   bool
-	twice   map[string]bool
+	// raced is what chance has decided.
+	raced   race
 	reverse map[string]bool
+	// putOff are the messages that took the place of one that was put off, by queue and ID, with the account that they are for.
+	putOff map[string]map[string]string
 }
 
 // Result is what a played script comes to.
@@ -76,7 +80,8 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 	defer func() { err = errors.Join(err, world.Close()) }()
 	p := &Play{
 		world: world, clock: stage.Clock, faults: stage.Faults, outside: out, people: map[string]string{}, staff: map[string]string{},
-		sockets: map[string]*socket{}, client: stage.Client, again: map[string]action{}, merges: map[string]string{}, workers: 1, twice: map[string]bool{}, reverse: map[string]bool{},
+		sockets: map[string]*socket{}, client: stage.Client, again: map[string]action{}, merges: map[string]string{}, workers: 1, reverse: map[string]bool{},
+		putOff: map[string]map[string]string{},
 	}
 	defer p.hangUp()
 	ctx = context.WithValue(ctx, doorKey{}, world.Door())
@@ -94,6 +99,9 @@ func Run(ctx context.Context, s *Script, stage Stage, build func(context.Context
 		case err != nil:
 			return nil, fmt.Errorf("%s.txt:%d: %s: %w", s.Name, s.steps[i].line, s.steps[i].text, err)
 		}
+	}
+	for _, trouble := range p.faults.unmet() {
+		r.Failures = append(r.Failures, fmt.Sprintf("%s.txt: asks for trouble that nothing met: %s", s.Name, trouble))
 	}
 	if r.Problems, err = world.Check(ctx); err != nil {
 		return nil, fmt.Errorf("%s: check: %w", s.Name, err)
@@ -149,8 +157,16 @@ func (p *Play) moved(ctx context.Context) error {
 // rounds is how often everything is gone through before the program is said never to come to rest.
 const rounds = 200
 
+// working is a world that works by itself: there is nothing to do but to wait for it.
+type working interface {
+	Settle(ctx context.Context) error
+}
+
 // settle works until nothing is left to do now (I9).
 func (p *Play) settle(ctx context.Context) error {
+	if w, ok := p.world.(working); ok {
+		return w.Settle(ctx)
+	}
 	for range rounds {
 		did := 0
 		for _, name := range queueNames {
@@ -179,7 +195,10 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 	q := p.world.Queue(name)
 	var all []queue.Message
 	for {
-		got, err := q.Receive(ctx, batchSize, 0)
+		got, err := q.Receive(in(ctx, "poller"), batchSize, 0)
+		if err != nil && p.faults.isThrottling(name) {
+			break // who polls polls again
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -191,6 +210,7 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 	if len(all) == 0 {
 		return 0, nil
 	}
+	p.notePutOff(name, all)
 	slices.SortStableFunc(all, func(a, b queue.Message) int {
 		return cmp.Or(cmp.Compare(a.SentAt, b.SentAt), cmp.Compare(a.Attempt, b.Attempt))
 	})
@@ -198,10 +218,7 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 		p.reverse[name] = false
 		slices.Reverse(all)
 	}
-	if p.twice[name] {
-		p.twice[name] = false
-		all = append(all, all...)
-	}
+	p.faults.change(func() { delete(p.faults.twice, name) })
 	size := batchSize
 	if name == "mail" || name == "media" {
 		size = 1
@@ -216,6 +233,18 @@ func (p *Play) work(ctx context.Context, name string) (int, error) {
 		}
 	}
 	return len(all), nil
+}
+
+// notePutOff remembers which messages stand in for one that was put off, see pipeline.Process.
+func (p *Play) notePutOff(name string, all []queue.Message) {
+	for _, m := range all {
+		if bytes.HasPrefix(m.Body, []byte(`{"put_off":`)) {
+			if p.putOff[name] == nil {
+				p.putOff[name] = map[string]string{}
+			}
+			p.putOff[name][m.ID] = cmp.Or(m.Group, "email/main") // what SES announces has no group
+		}
+	}
 }
 
 // together has several workers work at the same time, a batch each.
@@ -247,7 +276,11 @@ func (p *Play) batch(ctx context.Context, name string, batch []queue.Message) er
 	if len(done) == 0 {
 		return nil
 	}
-	return p.world.Queue(name).Ack(ctx, done...)
+	mayFail := p.faults.mayLoseAck(name)
+	if err := p.world.Queue(name).Ack(in(ctx, "poller"), done...); err != nil && !mayFail {
+		return err
+	}
+	return nil // what was not acknowledged comes again when its visibility ends
 }
 
 // handle calls the worker; one that is killed is an error of type crashed.
@@ -274,9 +307,13 @@ func (p *Play) follow(ctx context.Context) (n int, err error) {
 			n, err = 1, nil
 		}
 	}()
+	before := p.faults.met()
 	n, err = p.world.React(in(ctx, "react"))
-	if err != nil && p.faults.isRefusing() {
-		return 0, nil // the stream waits until the table takes writes again
+	switch {
+	case err != nil && p.faults.isRefusing():
+		return 0, nil // the stream waits until the table takes calls again
+	case err != nil && p.faults.met() > before:
+		return 1, nil
 	}
 	return n, err
 }
@@ -325,11 +362,19 @@ func Connect(ctx context.Context, w World, graph string) error {
 	return nil
 }
 
+// connecting is a world that takes accounts by its own door.
+type connecting interface {
+	Connect(ctx context.Context, a *store.Connected, secrets map[string]string) error
+}
+
 func connectAccount(ctx context.Context, w World, a store.Connected) error {
 	secrets := map[string]map[string]string{
 		"whatsapp": {"app_secret": AppSecret, "verify_token": verifyToken, "access_token": accessToken},
 		"webhook":  {"signing_secret": hookSecret},
 	}[a.Channel]
+	if w, ok := w.(connecting); ok {
+		return w.Connect(ctx, &a, secrets)
+	}
 	for name, value := range secrets {
 		if err := w.Secrets().Put(ctx, pipeline.SecretName(a.Channel, a.Account, name), []string{value}); err != nil {
 			return err

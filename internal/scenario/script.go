@@ -14,7 +14,9 @@ import (
 type Script struct {
 	// Name is the file's name without its folder and extension; Title the first comment.
 	Name, Title string
-	steps       []step
+	// ByHand says that a statement holds the program, or puts trouble inside it: only a world that is worked by hand can play it.
+	ByHand bool
+	steps  []step
 }
 
 // step is one statement, ready to be played.
@@ -22,9 +24,9 @@ type step struct {
 	line  int
 	text  string
 	after time.Duration
-	// looks says that it only looks, and takes no time.
-	looks bool
-	do    action
+	// looks says that it only looks, and takes no time; byHand is its form's.
+	looks, byHand bool
+	do            action
 }
 
 // SyntaxError says where a script cannot be understood.
@@ -69,6 +71,7 @@ func Parse(file, text string) (*Script, error) {
 			return nil, &SyntaxError{file, at + 1, err}
 		}
 		one.line = at + 1
+		s.ByHand = s.ByHand || one.byHand
 		s.steps = append(s.steps, *one)
 	}
 	return s, nil
@@ -90,7 +93,7 @@ func parseStep(text string, block []string) (*step, error) {
 	}
 	words.block = block
 	s.looks = words.plain != nil && words.plain[0] == "expect"
-	s.do, err = compile(words)
+	s.do, s.byHand, err = compile(words)
 	return s, err
 }
 
@@ -164,7 +167,9 @@ type form struct {
 	named string
 	// text and block say whether a quoted text or lines below belong to it.
 	text, block bool
-	compile     func(a *args) (action, error)
+	// byHand says that only a world that is worked by hand can do it.
+	byHand  bool
+	compile func(a *args) (action, error)
 }
 
 // args are what a statement's form stands for.
@@ -197,7 +202,7 @@ func (a *args) count() (int, error) {
 }
 
 // compile finds the statement's form.
-func compile(w *words) (action, error) {
+func compile(w *words) (do action, byHand bool, err error) {
 	for i := range forms {
 		f := &forms[i]
 		at, ok := match(f.words, w.plain)
@@ -205,20 +210,21 @@ func compile(w *words) (action, error) {
 			continue
 		}
 		if w.quoted && !f.text {
-			return nil, fmt.Errorf("%q takes no text in quotes", f.words)
+			return nil, false, fmt.Errorf("%q takes no text in quotes", f.words)
 		}
 		if len(w.block) > 0 && !f.block {
-			return nil, fmt.Errorf("%q takes nothing below it", f.words)
+			return nil, false, fmt.Errorf("%q takes nothing below it", f.words)
 		}
 		known := strings.Fields(f.named)
 		for key := range w.named {
 			if !slices.Contains(known, key) && f.named != "…" {
-				return nil, fmt.Errorf("%q takes no %s=; it takes: %s", f.words, key, f.named)
+				return nil, false, fmt.Errorf("%q takes no %s=; it takes: %s", f.words, key, f.named)
 			}
 		}
-		return f.compile(&args{w, at})
+		do, err = f.compile(&args{w, at})
+		return do, f.byHand, err
 	}
-	return nil, fmt.Errorf("there is no such statement: %q; see statements.go for the forms", strings.Join(w.plain, " "))
+	return nil, false, fmt.Errorf("there is no such statement: %q; see statements.go for the forms", strings.Join(w.plain, " "))
 }
 
 func match(pattern string, plain []string) (map[string]string, bool) {

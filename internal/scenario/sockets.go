@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,45 +38,135 @@ const hearWithin = time.Minute
 
 // compileSocket has somebody open the staff socket and say hello, as every client does.
 func compileSocket(a *args) (action, error) {
-	who := a.at["ROLE"] + " " + a.at["NAME"]
-	more := ""
+	who, more := a.at["ROLE"]+" "+a.at["NAME"], ""
 	if a.named["batch"] != "" {
 		more = "&batch=" + url.QueryEscape(a.named["batch"])
 	}
+	return func(ctx context.Context, p *Play) error { return p.openSocket(ctx, who, more) }, nil
+}
+
+// compileSocketAgain has somebody open another socket, from where the last one ended. They show what they knew, and what they
+// are told: what they know already is told again for the half minute before, and shown once.
+func compileSocketAgain(a *args) (action, error) {
+	who := a.at["ROLE"] + " " + a.at["NAME"]
 	return func(ctx context.Context, p *Play) error {
-		status, body, err := p.call(ctx, who, http.MethodPost, "/api/v1/socket-ticket", map[string]string{}, "")
-		if err != nil || status >= http.StatusMultipleChoices {
-			return errors.Join(err, fmt.Errorf("ask for a ticket: %d %s", status, body))
+		last := p.sockets[a.at["NAME"]]
+		if last == nil {
+			return fmt.Errorf("%s has opened no socket", a.at["NAME"])
 		}
-		var made struct{ Ticket string }
-		if err := json.Unmarshal(body, &made); err != nil {
+		last.mu.Lock()
+		heard := slices.Clone(last.heard)
+		last.mu.Unlock()
+		cursor := ""
+		for _, frame := range heard {
+			all, err := eventsOf(frame)
+			if err != nil {
+				return err
+			}
+			for _, m := range all {
+				cursor = cmp.Or(m.Cursor, cursor)
+			}
+		}
+		if cursor == "" {
+			return fmt.Errorf("%s was told nothing, so there is nothing to go on from", a.at["NAME"])
+		}
+		if err := p.openSocket(ctx, who, "&cursor="+url.QueryEscape(cursor)); err != nil {
 			return err
 		}
-		address, err := p.world.Sockets(ctx)
-		if err != nil {
-			return err
-		}
-		within, cancel := context.WithTimeout(ctx, hearWithin)
-		defer cancel()
-		conn, answer, err := websocket.Dial(within, address+"?ticket="+url.QueryEscape(made.Ticket)+more, nil)
-		if err != nil {
-			return fmt.Errorf("open the socket: %w", err)
-		}
-		if answer.Body != nil {
-			_ = answer.Body.Close() // it is the connection's by now
-		}
-		conn.SetReadLimit(256 << 10)
-		if err := conn.Write(within, websocket.MessageText, []byte(`{"type":"ping"}`)); err != nil {
-			return fmt.Errorf("say hello: %w", err)
-		}
-		if _, _, err := conn.Read(within); err != nil { // the pong: from now on nothing is missed
-			return fmt.Errorf("hear the answer to hello: %w", err)
-		}
-		s := &socket{conn: conn, more: make(chan struct{}, 1)}
-		p.sockets[a.at["NAME"]] = s
-		go s.listen()
+		again := p.sockets[a.at["NAME"]]
+		again.mu.Lock()
+		defer again.mu.Unlock()
+		again.heard = append(heard, again.heard...)
 		return nil
 	}, nil
+}
+
+// forgetful is a world that may never hear that a connection has ended, as API Gateway promises nothing about $disconnect. It
+// calls end, and returns once nobody is at the other end any more.
+type forgetful interface {
+	Unheard(ctx context.Context, end func() error) error
+}
+
+// compileBreak has somebody's connection end without a word.
+func compileBreak(a *args) (action, error) {
+	return func(ctx context.Context, p *Play) error {
+		s := p.sockets[a.at["NAME"]]
+		if s == nil {
+			return fmt.Errorf("%s has opened no socket", a.at["NAME"])
+		}
+		if w, ok := p.world.(forgetful); ok {
+			return w.Unheard(ctx, s.conn.CloseNow)
+		}
+		return s.conn.CloseNow()
+	}, nil
+}
+
+// compileOpenSockets waits until so many sockets are open, by what the world knows.
+func compileOpenSockets(a *args) (action, error) {
+	want, err := strconv.Atoi(a.at["COUNT"])
+	if err != nil {
+		return nil, fmt.Errorf("%q is no number", a.at["COUNT"])
+	}
+	return func(ctx context.Context, p *Play) error {
+		ctx, cancel := context.WithTimeout(ctx, hearWithin)
+		defer cancel()
+		for last := -1; ; {
+			got, err := p.world.Connections(ctx)
+			if ctx.Err() != nil {
+				return &unmet{fmt.Sprintf("%d sockets are open, not %d", last, want)}
+			}
+			if err != nil || got == want {
+				return err
+			}
+			last = got
+			select {
+			case <-time.After(10 * time.Millisecond): // a process notices by and by that nobody is there
+			case <-ctx.Done():
+			}
+		}
+	}, nil
+}
+
+// openSocket opens the staff socket with more in its address.
+func (p *Play) openSocket(ctx context.Context, who, more string) error {
+	status, body, err := p.call(ctx, who, http.MethodPost, "/api/v1/socket-ticket", map[string]string{}, "")
+	if err != nil || status >= http.StatusMultipleChoices {
+		return errors.Join(err, fmt.Errorf("ask for a ticket: %d %s", status, body))
+	}
+	var made struct{ Ticket string }
+	if err := json.Unmarshal(body, &made); err != nil {
+		return err
+	}
+	address, err := p.world.Sockets(ctx)
+	if err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, hearWithin)
+	defer cancel()
+	conn, answer, err := websocket.Dial(within, address+"?ticket="+url.QueryEscape(made.Ticket)+more, nil)
+	if err != nil {
+		return fmt.Errorf("open the socket: %w", err)
+	}
+	if answer.Body != nil {
+		_ = answer.Body.Close() // it is the connection's by now
+	}
+	conn.SetReadLimit(256 << 10)
+	if err := conn.Write(within, websocket.MessageText, []byte(`{"type":"ping"}`)); err != nil {
+		return fmt.Errorf("say hello: %w", err)
+	}
+	s := &socket{conn: conn, more: make(chan struct{}, 1)}
+	for pong := false; !pong; { // from then on nothing is missed; what was missed before may come first
+		_, frame, err := conn.Read(within)
+		if err != nil {
+			return fmt.Errorf("hear the answer to hello: %w", err)
+		}
+		if pong = bytes.Contains(frame, []byte(`"pong"`)); !pong {
+			s.heard = append(s.heard, frame)
+		}
+	}
+	p.sockets[strings.Fields(who)[1]] = s
+	go s.listen()
+	return nil
 }
 
 // listen keeps what comes until the socket is closed.
@@ -220,7 +312,7 @@ func compileScreen(a *args) (action, error) {
 		}
 		if p.server == nil {
 			p.server = httptest.NewServer(p.world.Door())
-			_, secret, err := p.world.Staff().Auth.CreateToken(ctx, "story", auth.Token{Name: "story", Roles: []auth.Role{auth.Administrator}, Scopes: []auth.Scope{auth.ScopeRead}})
+			_, secret, err := p.world.People().Auth.CreateToken(ctx, "story", auth.Token{Name: "story", Roles: []auth.Role{auth.Administrator}, Scopes: []auth.Scope{auth.ScopeRead}})
 			if err != nil {
 				return fmt.Errorf("make a token: %w", err)
 			}

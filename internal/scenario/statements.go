@@ -17,19 +17,21 @@ import (
 var forms = []form{
 	{words: "clock TIME", compile: compileClock},
 	{words: "wait TIME", compile: compileWait},
-	{words: "hold", compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
-	{words: "go", compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
-	{words: "go with WORKERS workers", compile: compileWorkers},
-	{words: "go with WORKERS workers in a race", compile: compileRace},
+	{words: "wait TIME in steps of STEP", compile: compileWaitInSteps},
+	{words: "hold", byHand: true, compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
+	{words: "go", byHand: true, compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
+	{words: "go with WORKERS workers", byHand: true, compile: compileWorkers},
+	{words: "go with WORKERS workers in a race", byHand: true, compile: compileRace(order)},
+	{words: "go with WORKERS workers in a race of the same", byHand: true, compile: compileRace(twin)},
 	{words: "tick", compile: simple(func(ctx context.Context, p *Play) error { return p.world.Tick(in(ctx, "tick")) })},
 
 	{words: "account CHANNEL NAME", named: "…", compile: compileAccount},
 	{words: "disconnect CHANNEL NAME", compile: compileDisconnect},
 
-	{words: "whatsapp ACCOUNT <- again", named: "answered", compile: compileAgain("whatsapp")},
-	{words: "email ACCOUNT <- again", compile: compileAgain("email")},
-	{words: "form ACCOUNT <- again", named: "answered", compile: compileAgain("form")},
-	{words: "webhook ACCOUNT <- again", named: "answered", compile: compileAgain("webhook")},
+	{words: "whatsapp ACCOUNT <- again", compile: compileAgain("whatsapp")},
+	{words: "email ACCOUNT <- again", named: "rule", compile: compileAgain("email")},
+	{words: "form ACCOUNT <- again", compile: compileAgain("form")},
+	{words: "webhook ACCOUNT <- again", compile: compileAgain("webhook")},
 	{words: "whatsapp ACCOUNT <- garbage", named: "answered signature", text: true, compile: compileGarbage},
 	{words: "whatsapp ACCOUNT <- batch", named: "answered signature", block: true, compile: compileWhatsAppBatch},
 	{words: "whatsapp ACCOUNT <- KIND", named: whatsappNamed, text: true, compile: compileWhatsApp},
@@ -42,7 +44,7 @@ var forms = []form{
 	{words: "ses sets up", compile: simple(setUpSES)},
 
 	{words: "whatsapp main says STATE", named: "of code tag", compile: compileStatus},
-	{words: "whatsapp main answers late, receipt STATE first", compile: compileReceiptFirst},
+	{words: "whatsapp main answers late, receipt STATE first", byHand: true, compile: compileReceiptFirst},
 	{words: "whatsapp main refuses COUNT times", named: "status code", compile: compileRefuse},
 	{words: "whatsapp main accepts and vanishes", compile: simple(next(fake.AcceptAndVanish()))},
 	{words: "whatsapp main drops the call", compile: simple(next(fake.Drop()))},
@@ -62,7 +64,10 @@ var forms = []form{
 	{words: "ROLE NAME repeats effects", named: "since", compile: compileRepeat},
 	{words: "ROLE NAME redrives QUEUE", compile: compileRedrive},
 	{words: "ROLE NAME opens a socket", named: "batch", compile: compileSocket},
+	{words: "ROLE NAME opens a socket again", compile: compileSocketAgain},
+	{words: "ROLE NAME loses the connection", compile: compileBreak},
 	{words: "ROLE NAME signs out", compile: compileSignOut},
+	{words: "expect open sockets COUNT", byHand: true, compile: compileOpenSockets},
 	{words: "expect socket NAME closed", compile: compileClosed},
 	{words: "expect socket NAME", block: true, compile: compileHeard},
 	{words: "expect screen PERSON", block: true, compile: compileScreen},
@@ -73,24 +78,31 @@ var forms = []form{
 	{words: "expect work list", block: true, compile: compileExpect("work list")},
 	{words: "expect notifications", block: true, compile: compileExpect("notifications")},
 	{words: "expect quarantine", block: true, compile: compileExpect("quarantine")},
+	{words: "expect expired items to be there still", compile: simple(expectExpired)},
 	{words: "expect dead QUEUE COUNT", compile: compileDead},
+	{words: "expect put off QUEUE COUNT", byHand: true, compile: compilePutOff},
 	{words: "expect sent", block: true, compile: compileExpect("sent")},
 	{words: "expect mail", block: true, compile: compileExpect("mail")},
 	{words: "expect ledger CHANNEL", named: "received stored duplicate quarantined pending dead", compile: compileLedger},
 	{words: "expect envelopes CHANNEL", named: "accepted processed queued dead missing", compile: compileEnvelopes},
-	{words: "table refuses writes for TIME", compile: compileTableRefuses},
-	{words: "table loses COUNT answers", compile: compileTableLoses},
-	{words: "index is stale", compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
-	{words: "blobs cannot be read for TIME", compile: compileBlobs},
-	{words: "queue NAME loses COUNT answers", compile: compileQueueLoses},
-	{words: "queue NAME delivers twice", compile: compileTwice},
-	{words: "queue NAME delivers in reverse", compile: compileReverse},
-	{words: "queue NAME forgets COUNT messages", compile: compileForgets},
-	{words: "function NAME ends", compile: compileEnds},
+	{words: "table refuses writes for TIME", byHand: true, compile: compileUntil(writesRefused, func(f *Faults, end time.Time) { f.writesUntil = end })},
+	{words: "table refuses reads of customers for TIME", byHand: true, compile: compileUntil(readsRefused, func(f *Faults, end time.Time) { f.readsUntil = end })},
+	{words: "table loses COUNT answers", byHand: true, compile: compileTimes(func(f *Faults, n int) { f.lose = n })},
+	{words: "table takes half of COUNT writes", byHand: true, compile: compileTimes(func(f *Faults, n int) { f.half = n })},
+	{words: "index is stale", byHand: true, compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
+	{words: "blobs cannot be read for TIME", byHand: true, compile: compileUntil(blobsRefused, func(f *Faults, end time.Time) { f.blobsUntil = end })},
+	{words: "queue NAME loses COUNT answers", byHand: true, compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendLose })},
+	{words: "queue NAME loses COUNT acknowledgements", byHand: true, compile: compileQueueTimes(func(f *Faults) map[string]int { return f.ackLose })},
+	{words: "queue NAME repeats COUNT sends", byHand: true, compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendTwice })},
+	{words: "queue NAME is throttled for TIME", byHand: true, compile: compileThrottled},
+	{words: "queue NAME delivers twice", byHand: true, compile: compileTwice},
+	{words: "queue NAME delivers in reverse", byHand: true, compile: compileReverse},
+	{words: "queue NAME forgets COUNT messages", byHand: true, compile: compileForgets},
+	{words: "function NAME ends", byHand: true, compile: compileEnds},
 	{words: "queue NAME gets garbage", text: true, compile: compileQueueGarbage},
-	{words: "worker crashes on every write", compile: simple(poisonous(1 << 30))},
-	{words: "worker recovers", compile: simple(poisonous(0))},
-	{words: "WHO crashes WHEN write COUNT", compile: compileCrash},
+	{words: "worker crashes on every write", byHand: true, compile: simple(poisonous(1 << 30))},
+	{words: "worker recovers", byHand: true, compile: simple(poisonous(0))},
+	{words: "WHO crashes WHEN write COUNT", byHand: true, compile: compileCrash},
 	{words: "ROLE NAME VERB PERSON", named: "answered", compile: compileVerb},
 }
 
@@ -114,6 +126,26 @@ func compileWait(a *args) (action, error) {
 	return func(ctx context.Context, p *Play) error { return p.pass(ctx, d) }, err
 }
 
+// compileWaitInSteps is for what must be done on the minute all along: a plain wait stops on its way a few times only.
+func compileWaitInSteps(a *args) (action, error) {
+	d, err := a.duration("TIME", "")
+	if err != nil {
+		return nil, err
+	}
+	step, err := a.duration("STEP", "")
+	if err == nil && step <= 0 {
+		err = errors.New("a step takes some time")
+	}
+	return func(ctx context.Context, p *Play) error {
+		for left := d; left > 0; left -= step {
+			if err := p.pass(ctx, min(step, left)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, err
+}
+
 func compileWorkers(a *args) (action, error) {
 	n, err := strconv.Atoi(a.at["WORKERS"])
 	if err != nil || n < 1 || n > 50 {
@@ -127,13 +159,15 @@ func compileWorkers(a *args) (action, error) {
 }
 
 // compileRace is for several messages on several workers at once, where chance decides whose comes first: the dump leaves out
-// what follows from that alone.
-func compileRace(a *args) (action, error) {
-	start, err := compileWorkers(a)
-	return func(ctx context.Context, p *Play) error {
-		p.raced = true
-		return start(ctx, p)
-	}, err
+// what follows from that alone, see race.
+func compileRace(by race) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		start, err := compileWorkers(a)
+		return func(ctx context.Context, p *Play) error {
+			p.raced = by
+			return start(ctx, p)
+		}, err
+	}
 }
 
 func compileAccount(a *args) (action, error) {
@@ -177,6 +211,8 @@ func compileAgain(channel string) func(*args) (action, error) {
 			if last == nil {
 				return errors.New("nothing came there yet")
 			}
+			p.rule = a.named["rule"]
+			defer func() { p.rule = "" }()
 			return last(ctx, p)
 		}, nil
 	}
@@ -184,43 +220,55 @@ func compileAgain(channel string) func(*args) (action, error) {
 
 // Faults.
 
-func compileTableRefuses(a *args) (action, error) {
-	d, err := a.duration("TIME", "")
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.refuseUntil = p.clock.Time().Add(d) })
-		return nil
-	}, err
-}
-
-func compileBlobs(a *args) (action, error) {
-	d, err := a.duration("TIME", "")
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.blobsUntil = p.clock.Time().Add(d) })
-		return nil
-	}, err
-}
-
-func compileTableLoses(a *args) (action, error) {
-	n, err := a.count()
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.lose = n })
-		return nil
-	}, err
-}
-
-func compileQueueLoses(a *args) (action, error) {
-	n, err := a.count()
-	if err == nil {
-		err = knownQueue(a.at["NAME"])
+// compileUntil makes a statement of trouble that has an end.
+func compileUntil(trouble string, until func(f *Faults, end time.Time)) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		d, err := a.duration("TIME", "")
+		return func(_ context.Context, p *Play) error {
+			p.faults.change(func() {
+				until(p.faults, p.clock.Time().Add(d))
+				p.faults.waiting[trouble] = true
+			})
+			return nil
+		}, err
 	}
-	return func(_ context.Context, p *Play) error {
-		p.faults.change(func() { p.faults.queueLose[a.at["NAME"]] = n })
-		return nil
-	}, err
+}
+
+// compileTimes makes a statement of trouble that comes some times.
+func compileTimes(times func(f *Faults, n int)) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		n, err := a.count()
+		return func(_ context.Context, p *Play) error {
+			p.faults.change(func() { times(p.faults, n) })
+			return nil
+		}, err
+	}
+}
+
+// compileQueueTimes makes a statement of trouble that comes some times to one queue.
+func compileQueueTimes(left func(f *Faults) map[string]int) func(*args) (action, error) {
+	return func(a *args) (action, error) {
+		name := a.at["NAME"]
+		if err := knownQueue(name); err != nil {
+			return nil, err
+		}
+		return compileTimes(func(f *Faults, n int) { left(f)[name] = n })(a)
+	}
+}
+
+func compileThrottled(a *args) (action, error) {
+	name := a.at["NAME"]
+	if err := knownQueue(name); err != nil {
+		return nil, err
+	}
+	return compileUntil(queueThrottled+name, func(f *Faults, end time.Time) { f.queueUntil[name] = end })(a)
 }
 
 func compileTwice(a *args) (action, error) {
-	return func(_ context.Context, p *Play) error { p.twice[a.at["NAME"]] = true; return nil }, knownQueue(a.at["NAME"])
+	return func(_ context.Context, p *Play) error {
+		p.faults.change(func() { p.faults.twice[a.at["NAME"]] = true })
+		return nil
+	}, knownQueue(a.at["NAME"])
 }
 
 func compileReverse(a *args) (action, error) {
@@ -311,6 +359,19 @@ func compileDead(a *args) (action, error) {
 		}
 		if d.Dead != int64(n) {
 			return &unmet{fmt.Sprintf("%d dead letters in %s, not %d", d.Dead, a.at["QUEUE"], n)}
+		}
+		return nil
+	}, knownQueue(a.at["QUEUE"])
+}
+
+func compilePutOff(a *args) (action, error) {
+	n, err := strconv.Atoi(a.at["COUNT"])
+	if err != nil {
+		return nil, fmt.Errorf("%q is no number", a.at["COUNT"])
+	}
+	return func(_ context.Context, p *Play) error {
+		if got := len(p.putOff[a.at["QUEUE"]]); got != n {
+			return &unmet{fmt.Sprintf("messages of %s were put off %d times, not %d", a.at["QUEUE"], got, n)}
 		}
 		return nil
 	}, knownQueue(a.at["QUEUE"])

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/aikajana/aikajana/internal/app"
-	"github.com/aikajana/aikajana/internal/app/staff"
+	"github.com/aikajana/aikajana/internal/app/people"
 	"github.com/aikajana/aikajana/internal/channel"
 	"github.com/aikajana/aikajana/internal/msg"
 	"github.com/aikajana/aikajana/internal/queue"
@@ -18,9 +18,9 @@ import (
 
 // World is the program in one of its shapes, worked by hand: nothing in it moves unless it is told to.
 type World interface {
-	// App, Staff and Secrets are for preparing the stage and for looking behind it.
+	// App, People and Secrets are for preparing the stage and for looking behind it.
 	App() *app.App
-	Staff() *staff.Staff
+	People() *people.People
 	Secrets() secret.Store
 	// Door answers every HTTP route as the outside reaches it: hooks, forms, status pages and the API.
 	Door() http.Handler
@@ -28,6 +28,8 @@ type World interface {
 	Mail(ctx context.Context, m *Letter) error
 	// Sockets is where staff sockets are opened: an address that a ticket is added to.
 	Sockets(ctx context.Context) (string, error)
+	// Connections is how many sockets are open, by what the program knows.
+	Connections(ctx context.Context) (int, error)
 	// Queue is one of inbound, mail, media and wake, as its worker sees it.
 	Queue(name string) queue.Queue
 	// Handle gives a batch to the queue's worker and returns the IDs of the messages that failed.
@@ -74,6 +76,8 @@ type Letter struct {
 	Raw []byte
 	// Facts are the envelope and the verdicts.
 	Facts channel.Mail
+	// Rule, when set, names a further rule of the provider's that the mail matched: it is put and announced by that as well.
+	Rule string
 	// Unreadable says that the mail is announced before it can be read, as S3 may have it; where mail comes by SMTP it says
 	// nothing.
 	Unreadable bool

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
+	"github.com/aikajana/aikajana/internal/fault"
 	"github.com/aikajana/aikajana/internal/msg"
 )
 
@@ -156,10 +158,11 @@ type Feed interface {
 	Ack(ctx context.Context) error
 }
 
-// Errors of Table.
+// Errors of Table. ErrBusy passes, whoever meets it and does not know tables: work that failed for it is tried again and becomes no
+// dead letter, and a caller hears 503.
 var (
 	ErrNotFound = errors.New("there is no such item")
-	ErrBusy     = errors.New("the table is busy with the same item, or throttling: try again")
+	ErrBusy     = fault.RetryAfter(time.Second, "busy", "the table is busy with the same item, or throttling: try again")
 	ErrLost     = errors.New("no answer came from the table: the write may have landed")
 	ErrLimit    = errors.New("over a limit of the table")
 )

@@ -264,7 +264,7 @@ func notice(raw []byte) (*pipeline.MailNotice, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, Mail: n.Mail}
+	out := &pipeline.MailNotice{Setup: n.Setup, Key: n.Key, At: n.At, Mail: n.Mail}
 	if out.Mail.ProviderID == "" {
 		out.Mail.ProviderID = n.MessageID
 	}

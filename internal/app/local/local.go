@@ -46,7 +46,9 @@ type Options struct {
 	// MailChecks says whether SPF, DKIM and DMARC of incoming mail are looked up: "on", "off", or "auto" for on unless mail is
 	// taken from this machine alone. MailDomain is the name that the listener goes by. Certificate and CertificateKey are
 	// files for STARTTLS; without them it is offered with a certificate of its own making.
-	MailChecks, MailDomain      string
+	MailChecks, MailDomain string
+	// Resolver answers the DNS questions about incoming mail; the machine's when nil.
+	Resolver                    smtpd.Resolver
 	Certificate, CertificateKey string
 	// Config, when set, is a configuration file that declares accounts.
 	Config string
@@ -241,7 +243,9 @@ func (s *Server) openMail() error {
 	}
 	var resolver smtpd.Resolver
 	if s.checkMail() {
-		resolver = net.DefaultResolver
+		if resolver = s.o.Resolver; resolver == nil {
+			resolver = net.DefaultResolver
+		}
 	}
 	s.smtp, err = smtpd.New(smtpd.Options{
 		Addr: s.o.SMTP, Domain: s.mailDomain(), TLS: encryption, Resolver: resolver, NewID: s.app.Store.NewID, Now: func() time.Time { return s.o.Now().Time() }, Log: s.log,

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aikajana/aikajana/internal/channel"
+	"github.com/aikajana/aikajana/internal/msg"
 )
 
 // What Amazon SES promises, from its Developer Guide as seen on 2026-11-23:
@@ -38,6 +39,8 @@ type Notice struct {
 	// MessageID is SES's ID of the mail: the same for each repeat of the announcement and each rule that matched it, so
 	// it is what makes the mail happen once (FAULTS 63).
 	MessageID string
+	// At is when SES took the mail; zero when the announcement does not say.
+	At msg.Time
 	// Mail is the envelope and the verdicts. After an announcement by S3 alone only Via and ProviderID are set:
 	// [AuthenticationResults] finds the verdicts in the mail itself.
 	Mail channel.Mail
@@ -149,6 +152,9 @@ func received(raw []byte, mail *sesMail, receipt *sesReceipt) (Notice, error) {
 	if mail.Source != nil {
 		n.Mail.Sender = strings.Trim(*mail.Source, "<> ")
 		n.Mail.NullSender = n.Mail.Sender == ""
+	}
+	if at, err := msg.ParseTime(mail.Timestamp); err == nil {
+		n.At = at
 	}
 	h := make(header, 0, len(mail.Headers))
 	for _, one := range mail.Headers {

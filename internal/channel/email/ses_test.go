@@ -30,7 +30,11 @@ const sesID = "d6iitobk75ur44p8kdnnp7g2n800"
 
 func TestFault63_EveryAnnouncementOfAMailNamesItTheSame(t *testing.T) {
 	t.Parallel()
-	whole := Notice{Bucket: "desk-mail", Key: "in/" + sesID, MessageID: sesID, Mail: channel.Mail{
+	at, err := msg.ParseTime("2015-09-11T20:32:33.936Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := Notice{Bucket: "desk-mail", Key: "in/" + sesID, MessageID: sesID, At: at, Mail: channel.Mail{
 		Via: "ses", Sender: "b@world.example", Recipients: []string{"help@desk.example"}, ProviderID: sesID,
 		SPF: "PASS", DKIM: "PASS", DMARC: "PASS", Spam: "PASS", Virus: "PASS",
 		SPFDomain: "world.example", DKIMDomains: []string{"world.example", "mailer.example"},
@@ -40,7 +44,7 @@ func TestFault63_EveryAnnouncementOfAMailNamesItTheSame(t *testing.T) {
 	s3.Key, bridge.Key = "in coming/"+sesID, "in+coming/"+sesID
 	for name, want := range map[string]Notice{
 		"received": whole, "received_sns": whole, "received_sns_lambda": whole, "s3": s3, "eventbridge": bridge,
-		"received_lambda": {MessageID: sesID, Mail: channel.Mail{
+		"received_lambda": {MessageID: sesID, At: at, Mail: channel.Mail{
 			Via: "ses", NullSender: true, Recipients: []string{"help@desk.example"}, ProviderID: sesID,
 			SPF: "PASS", DKIM: "GRAY", DMARC: "FAIL", Spam: "DISABLED", Virus: "PASS",
 		}},

@@ -3,16 +3,14 @@
 package sqs
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +25,7 @@ import (
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/queue/queuetest"
 	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/standin/proxy"
 )
 
 // TestMain lets many tests wait at once: what they wait for is ElasticMQ's clock, not the processor.
@@ -72,12 +71,11 @@ func harness(t *testing.T) *queuetest.Harness {
 	}
 }
 
-// newQueue is an empty queue, with a client that goes through the round tripper when there is one.
-func newQueue(t *testing.T, through http.RoundTripper) *Queue {
+// newQueue is an empty queue, with a client that goes through a proxy that makes trouble, when there is any.
+func newQueue(t *testing.T, trouble proxy.Decide) *Queue {
 	t.Helper()
 	ctx := t.Context()
-	config := standin.Config(standin.SQS(t))
-	plain := sqs.NewFromConfig(config)
+	plain := sqs.NewFromConfig(standin.Config(standin.SQS(t)))
 	name := strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())
 	name = name[max(0, len(name)-60):] + "-" + rand.Text()[:8] // SQS allows 80; a test may run more than once
 	dead, err := plain.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name + "-dead")})
@@ -99,32 +97,19 @@ func newQueue(t *testing.T, through http.RoundTripper) *Queue {
 		t.Fatal(err)
 	}
 	client := plain
-	if through != nil {
-		config.HTTPClient = &http.Client{Transport: through}
-		client = sqs.NewFromConfig(config)
+	if trouble != nil {
+		p, err := proxy.Open(standin.SQS(t), trouble)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		client = sqs.NewFromConfig(standin.Config(p.URL))
 	}
 	return New(client, *made.QueueUrl, *dead.QueueUrl)
-}
-
-// trip lets a test do what it likes with a request.
-type trip func(*http.Request) (*http.Response, error)
-
-func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// action is what the request asks for, like "SendMessageBatch".
-func action(r *http.Request) string {
-	return strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
-}
-
-func answer(r *http.Request, status int, body string) *http.Response {
-	return &http.Response{
-		StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)),
-		ContentLength: int64(len(body)), Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-}
-
-func throttled(r *http.Request) *http.Response {
-	return answer(r, http.StatusBadRequest, `{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}`)
 }
 
 // TestFault58_ThrottleStormDeadLettersNothing has SQS itself refuse nearly everything for a while, receive by receive and
@@ -133,13 +118,13 @@ func TestFault58_ThrottleStormDeadLettersNothing(t *testing.T) {
 	t.Parallel()
 	var storm atomic.Bool
 	var calls, refusals atomic.Int64
-	q := newQueue(t, trip(func(r *http.Request) (*http.Response, error) {
+	q := newQueue(t, func(*proxy.Call) proxy.Trouble {
 		if n := calls.Add(1); storm.Load() && n%4 != 0 {
 			refusals.Add(1)
-			return throttled(r), nil
+			return proxy.Throttle(0)
 		}
-		return http.DefaultTransport.RoundTrip(r)
-	}))
+		return nil
+	})
 	const messages = 60
 	for n := range messages {
 		if err := q.Send(t.Context(), queue.Outgoing{Body: fmt.Appendf(nil, "m%d", n)}); err != nil {
@@ -175,15 +160,13 @@ func TestFault58_ThrottleStormDeadLettersNothing(t *testing.T) {
 }
 
 // losing loses the first answers to an action, after it has been carried out.
-func losing(what string, times int64) trip {
+func losing(what string, times int64) proxy.Decide {
 	var lost atomic.Int64
-	return func(r *http.Request) (*http.Response, error) {
-		resp, err := http.DefaultTransport.RoundTrip(r)
-		if err == nil && action(r) == what && lost.Add(1) <= times {
-			_ = resp.Body.Close() // nobody gets to read it
-			return nil, errors.New("connection reset by peer")
+	return func(c *proxy.Call) proxy.Trouble {
+		if c.Action == what && lost.Add(1) <= times {
+			return proxy.Lose
 		}
-		return resp, err
+		return nil
 	}
 }
 
@@ -239,48 +222,36 @@ func TestFault58_AckWhoseAnswerIsLostIsRepeated(t *testing.T) {
 }
 
 // refusing takes the entries with the given ID out of batches, the first times, and says that they failed.
-func refusing(what, id string, times int64, senderFault bool) trip {
+func refusing(what, id string, times int64, senderFault bool) proxy.Decide {
 	var refused atomic.Int64
-	return func(r *http.Request) (*http.Response, error) {
-		if action(r) != what {
-			return http.DefaultTransport.RoundTrip(r)
-		}
+	refuse := func(x *proxy.Exchange) {
 		var in map[string]any
-		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-			return nil, err
+		if err := json.Unmarshal(x.Body, &in); err != nil {
+			x.Cut()
+			return
 		}
-		var kept []any
-		for _, e := range in["Entries"].([]any) {
-			if e.(map[string]any)["Id"] != id || refused.Load() >= times {
-				kept = append(kept, e)
+		all := in["Entries"].([]any)
+		kept := slices.DeleteFunc(slices.Clone(all), func(e any) bool { return e.(map[string]any)["Id"] == id })
+		if len(kept) == len(all) || refused.Add(1) > times {
+			x.Answer(x.Forward(x.Body))
+			return
+		}
+		out := map[string]any{"Successful": []any{}}
+		if in["Entries"] = kept; len(kept) > 0 {
+			body, err := json.Marshal(in)
+			if err != nil || json.Unmarshal(x.Forward(body).Body, &out) != nil {
+				x.Cut()
+				return
 			}
 		}
-		took := len(in["Entries"].([]any)) - len(kept)
-		in["Entries"] = kept
-		failed := fmt.Sprintf(`[{"Id":%q,"Code":"InternalError","Message":"try again","SenderFault":%v}]`, id, senderFault)
-		if took > 0 {
-			refused.Add(1)
+		out["Failed"] = []any{map[string]any{"Id": id, "Code": "InternalError", "Message": "try again", "SenderFault": senderFault}}
+		x.Say(http.StatusOK, out)
+	}
+	return func(c *proxy.Call) proxy.Trouble {
+		if c.Action == what {
+			return refuse
 		}
-		if len(kept) == 0 {
-			return answer(r, http.StatusOK, `{"Successful":[],"Failed":`+failed+`}`), nil
-		}
-		body, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		r = r.Clone(r.Context())
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		resp, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil || took == 0 {
-			return resp, err
-		}
-		var out map[string]json.RawMessage
-		if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-			return nil, err
-		}
-		out["Failed"] = json.RawMessage(failed)
-		body, err = json.Marshal(out)
-		return answer(r, http.StatusOK, string(body)), err
+		return nil
 	}
 }
 
@@ -319,7 +290,7 @@ func TestEntriesThatSQSGoesOnRefusingAreReported(t *testing.T) {
 
 func TestThrottledSendIsToBeTriedAgain(t *testing.T) {
 	t.Parallel()
-	q := newQueue(t, trip(func(r *http.Request) (*http.Response, error) { return throttled(r), nil }))
+	q := newQueue(t, func(*proxy.Call) proxy.Trouble { return proxy.Throttle(0) })
 	err := q.Send(t.Context(), queue.Outgoing{Body: []byte("a")})
 	if fault.Of(err) != fault.Retry || fault.After(err) == 0 {
 		t.Errorf("got %v (%v), want a Retry that says when", err, fault.Of(err))

@@ -37,6 +37,43 @@ func TestWritesThatMayLandApartCostOneUnitEachAndAllLand(t *testing.T) {
 	}
 }
 
+func TestFault58_BatchThatIsHalfTakenIsBusyAndLandsWholeWhenItIsRepeated(t *testing.T) {
+	t.Parallel()
+	b, meter := setup(t), &dynamo.Meter{}
+	tab := b.table(meter)
+	var ops []table.Op
+	for n := range 40 { // two calls: the first is half taken, the second never made
+		ops = append(ops, put("N#support", fmt.Sprintf("%03d", n), "{}", table.Any))
+	}
+	ctx := table.Apart(t.Context())
+	b.wire.halving.Store(1)
+	if err := tab.Write(ctx, ops...); !errors.Is(err, table.ErrBusy) || errors.Is(err, table.ErrLost) {
+		t.Fatalf("half taken: %v, want ErrBusy", err)
+	}
+	there := func() int {
+		all, err := tab.Query(t.Context(), table.Query{PK: "N#support"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if n, calls := there(), b.wire.writes.Load(); n != 12 || calls != 1 {
+		t.Errorf("%d items are there after %d calls, want half of the 25 of the first", n, calls)
+	}
+	if err := tab.Write(ctx, ops...); err != nil || there() != 40 {
+		t.Errorf("repeated: %v, and %d items are there", err, there())
+	}
+
+	b.wire.halving.Store(1)
+	gone := []table.Op{table.Delete(ops[0].Item.Key, table.Any), table.Delete(ops[1].Item.Key, table.Any), put("N#support", "100", "{}", table.Any)}
+	if err := tab.Write(ctx, gone...); !errors.Is(err, table.ErrBusy) || there() != 39 {
+		t.Errorf("half of two deletes and a put: %v, and %d items are there, want one delete done", err, there())
+	}
+	if err := tab.Write(ctx, gone...); err != nil || there() != 39 {
+		t.Errorf("repeated: %v, and %d items are there, want 40 less two and one more", err, there())
+	}
+}
+
 func TestConditionKeepsAWriteTogetherEvenWhereItMayLandApart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,13 +17,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 
 	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/standin/proxy"
 	"github.com/aikajana/aikajana/internal/table"
 	"github.com/aikajana/aikajana/internal/table/dynamo"
 	"github.com/aikajana/aikajana/internal/table/dynamo/streams"
 	"github.com/aikajana/aikajana/internal/table/tabletest"
 )
 
-// bench is a table in DynamoDB Local with a wire that can be disturbed.
+// bench is a table in DynamoDB Local, with a proxy in front of it that makes trouble.
 type bench struct {
 	name, stream  string
 	wire          *wire
@@ -40,14 +38,21 @@ var tables atomic.Int64 // names must differ within the stand-in that all tests 
 
 func setup(t testing.TB) *bench {
 	t.Helper()
-	cfg := standin.Config(standin.DynamoDB(t))
 	b := &bench{name: fmt.Sprintf("table-%d", tables.Add(1)), wire: &wire{}}
+	p, err := proxy.Open(standin.DynamoDB(t), b.wire.decide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	fast := func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
 	}
-	b.client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = &http.Client{Transport: b.wire}; o.Retryer = fast() })
-	b.streamsClient = dynamodbstreams.NewFromConfig(cfg)
-	var err error
+	b.client = dynamodb.NewFromConfig(standin.Config(p.URL), func(o *dynamodb.Options) { o.Retryer = fast() })
+	b.streamsClient = dynamodbstreams.NewFromConfig(standin.Config(standin.DynamoDB(t)))
 	if b.stream, err = dynamo.CreateTable(t.Context(), b.client, b.name); err != nil {
 		t.Fatal(err)
 	}
@@ -74,39 +79,46 @@ func (b *bench) harness() tabletest.Harness {
 	}
 }
 
-// wire is a transport that loses answers to writes, or throttles them, on request.
+// wire decides what becomes of calls on their way: it loses answers to writes, throttles, or takes half of a batch, on request.
 type wire struct {
-	losing, throttling atomic.Int64
-	sent               atomic.Int64
-	mu                 sync.Mutex
-	between            func() // runs once, between a lost answer and the repeated request
+	losing, throttling, halving atomic.Int64
+	// writes counts calls that write, as they arrived; turn has every way to throttle come round.
+	writes, turn atomic.Int64
+	mu           sync.Mutex
+	between      func() // runs once, between a lost answer and the repeated request
 }
 
 func (w *wire) lose(n int) { w.losing.Store(int64(n)) }
 
-func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	target := r.Header.Get("X-Amz-Target")
-	writes := strings.HasSuffix(target, ".PutItem") || strings.HasSuffix(target, ".DeleteItem") || strings.HasSuffix(target, ".TransactWriteItems")
-	if writes {
-		w.sent.Add(1)
+func (w *wire) decide(c *proxy.Call) proxy.Trouble {
+	switch c.Action {
+	case "PutItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem":
+		w.writes.Add(1)
+	case "GetItem", "Query":
+	default:
+		return nil
 	}
-	if writes && w.throttling.Add(-1) >= 0 {
-		return answer(http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`), nil
+	reads := c.Action == "GetItem" || c.Action == "Query"
+	switch {
+	case w.throttling.Add(-1) >= 0:
+		return proxy.Throttle(int(w.turn.Add(1)))
+	case !reads && w.losing.Add(-1) >= 0:
+		return w.loseOne
+	case c.Action == "BatchWriteItem" && w.halving.Add(-1) >= 0:
+		return proxy.Half
 	}
-	res, err := http.DefaultTransport.RoundTrip(r)
-	if !writes || err != nil || w.losing.Add(-1) < 0 {
-		return res, err
-	}
-	_, _ = io.Copy(io.Discard, res.Body) // the write has landed
-	_ = res.Body.Close()
+	return nil
+}
+
+func (w *wire) loseOne(x *proxy.Exchange) {
+	x.Forward(x.Body) // the write has landed
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.between != nil {
-		f := w.between
+		w.between()
 		w.between = nil
-		f()
 	}
-	return nil, errors.New("connection reset by peer")
+	w.mu.Unlock()
+	x.Cut()
 }
 
 func TestSuite(t *testing.T) {
@@ -181,10 +193,22 @@ func TestFault58_ThrottlingIsTriedAgainAndThenBusy(t *testing.T) {
 		t.Errorf("throttled twice: %v", err)
 	}
 	b.wire.throttling.Store(1000)
-	for _, ops := range [][]table.Op{{put("p", "b", "", table.Absent)}, {put("p", "b", "", table.Absent), put("p", "c", "", table.Absent)}, {table.Delete(table.Key{PK: "p", SK: "a"}, table.Any)}} {
-		if err := tab.Write(t.Context(), ops...); !errors.Is(err, table.ErrBusy) || errors.Is(err, table.ErrLost) {
-			t.Errorf("%d ops throttled for ever: %v, want ErrBusy", len(ops), err)
+	for range 5 { // so that each way to throttle is a transaction's
+		for _, ops := range [][]table.Op{{put("p", "b", "", table.Absent)}, {put("p", "b", "", table.Absent), put("p", "c", "", table.Absent)}, {table.Delete(table.Key{PK: "p", SK: "a"}, table.Any)}} {
+			if err := tab.Write(t.Context(), ops...); !errors.Is(err, table.ErrBusy) || errors.Is(err, table.ErrLost) {
+				t.Errorf("%d ops throttled for ever: %v, want ErrBusy", len(ops), err)
+			}
 		}
+	}
+	if _, err := tab.Get(t.Context(), table.Key{PK: "p", SK: "a"}); !errors.Is(err, table.ErrBusy) {
+		t.Errorf("a read throttled for ever: %v, want ErrBusy", err)
+	}
+	if _, err := tab.Query(t.Context(), table.Query{PK: "p"}); !errors.Is(err, table.ErrBusy) {
+		t.Errorf("a query throttled for ever: %v, want ErrBusy", err)
+	}
+	b.wire.throttling.Store(0)
+	if all, err := tab.Query(t.Context(), table.Query{PK: "p"}); err != nil || len(all) != 1 || all[0].SK != "a" {
+		t.Errorf("after the storm there is %v, %v, want what was there before", all, err)
 	}
 }
 

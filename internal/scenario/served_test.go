@@ -1,0 +1,26 @@
+package scenario_test
+
+import (
+	"testing"
+
+	"github.com/aikajana/aikajana/internal/scenario"
+)
+
+func TestStoriesAreToldByTheProgramAsItIsServedInTheSameBytes(t *testing.T) {
+	t.Parallel()
+	told := 0
+	for _, name := range names(t) {
+		s := read(t, name)
+		if s.ByHand {
+			continue
+		}
+		told++
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			golden(t, name, play(t, s, scenario.NewServed))
+		})
+	}
+	if told < 20 {
+		t.Errorf("only %d stories are told", told)
+	}
+}
