@@ -40,9 +40,11 @@ func TestSchemathesisFindsNothing(t *testing.T) {
 	defer cancel()
 	schema, err := filepath.Abs("openapi.yaml")
 	must(t, err)
+	// One worker, which it has unless told: with two, both may parse Python at once, which 3.11 now and then trips over
+	// ("AST constructor recursion depth mismatch", https://github.com/python/cpython/issues/106905, read on 2026-11-30).
 	run := exec.CommandContext(ctx, schemathesis(t), "--config-file", filepath.Join(dir, "schemathesis.toml"), "run", schema,
 		"--url", d.server.URL,
-		"--seed", cmp.Or(os.Getenv("SCHEMATHESIS_SEED"), "20261123"), "--max-examples", "50", "--workers", "2", "--phases", "examples,coverage,fuzzing", "--no-color")
+		"--seed", cmp.Or(os.Getenv("SCHEMATHESIS_SEED"), "20261123"), "--max-examples", "50", "--phases", "examples,coverage,fuzzing", "--no-color")
 	run.Dir = dir
 	text, err := run.CombinedOutput()
 	if err != nil {
