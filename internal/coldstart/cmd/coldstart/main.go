@@ -104,9 +104,10 @@ func report(b *strings.Builder, all []*coldstart.Result, tuning []string) {
 // notes say where the time goes.
 const notes = `
 Where the time goes, as seen on 2026-11-30 with GODEBUG=inittrace=1,gctrace=1 and strace, and by building ` + "`webhook`" + ` without one part after
-the other. Medians of 101 starts in turns on a quiet machine, of which ` + "`bare`" + ` took 13.3 ms, ` + "`bare, literal`" + ` 11.1 and webhook 15.2:
+the other, before template.yaml set GOGC. Medians of 101 starts in turns on a quiet machine, of which ` + "`bare`" + ` took 13.3 ms,
+` + "`bare, literal`" + ` 11.1 and webhook 15.2:
 - **A garbage collection.** The SDK's packages leave 4 MB of schemas and tables on the heap before main runs, which is where Go collects for the
-  first time. With GOGC=400 in the environment it does not: webhook 11.0 ms, api 19.6 instead of 24.8, pages 13.5 instead of 16.8, bare 9.7,
+  first time. With GOGC=400, which is set since, it does not: webhook 11.0 ms, api 19.6 instead of 24.8, pages 13.5 instead of 16.8, bare 9.7,
   bare, literal 8.4. Of processor time it saves a third.
 - **Systems Manager's client**, for one parameter: 1.6 to 2.3 ms of package initialisation, and a call whose machinery is used for the first
   time, 1.3 ms. Asked by a request that is signed by hand, webhook takes 9.6 ms, and has no collection either. The bare mains link the client and
