@@ -51,8 +51,8 @@ func MustNew(s *aws.System) *Desk {
 	return d
 }
 
-// Tell has the pipeline close the sockets of sessions that end, and tell staff: their sockets at once (React), and those who asked for it by mail (React finds out whether
-// there are any, Deliver sends).
+// Tell has the pipeline close the sockets of sessions that end, and tell staff: their sockets at once (React), and those who asked
+// for it by mail (React finds out whether there are any, Deliver sends).
 func (d *Desk) Tell() *pipeline.Pipeline {
 	p := d.system.Pipeline
 	p.Push, p.Watch = d.Sockets, d.Watch
