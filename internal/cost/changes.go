@@ -2,7 +2,6 @@ package cost
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"hash/fnv"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
 	"github.com/aikajana/aikajana/internal/awsfilter"
+	"github.com/aikajana/aikajana/internal/table/dynamo/streams"
 )
 
 // changes reads the table's stream and spreads it over as many shards as the table has partitions on AWS.
@@ -51,7 +51,7 @@ func (c *changes) next(ctx context.Context, shards int) ([]map[string]any, error
 			}
 			c.iterator[id] = got.NextShardIterator
 			for i := range got.Records {
-				if r := record(&got.Records[i]); c.filter.Passes(r) {
+				if r := streams.EventRecord(c.arn, aws.ToTime(got.Records[i].Dynamodb.ApproximateCreationDateTime), &got.Records[i]); c.filter.Passes(r) {
 					at := shardOf(&got.Records[i], shards)
 					by[at] = append(by[at], r)
 				}
@@ -77,33 +77,4 @@ func shardOf(r *types.Record, shards int) int {
 		_, _ = h.Write([]byte(p.Value)) // a hash takes everything
 	}
 	return int(h.Sum32()>>8) % shards
-}
-
-func record(r *types.Record) map[string]any {
-	change := map[string]any{
-		"ApproximateCreationDateTime": aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Unix(), "Keys": image(r.Dynamodb.Keys),
-		"SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber), "StreamViewType": "NEW_AND_OLD_IMAGES",
-	}
-	if r.Dynamodb.OldImage != nil {
-		change["OldImage"] = image(r.Dynamodb.OldImage)
-	}
-	if r.Dynamodb.NewImage != nil {
-		change["NewImage"] = image(r.Dynamodb.NewImage)
-	}
-	return map[string]any{"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventSource": "aws:dynamodb", "dynamodb": change}
-}
-
-func image(attributes map[string]types.AttributeValue) map[string]any {
-	out := make(map[string]any, len(attributes))
-	for name, v := range attributes {
-		switch v := v.(type) {
-		case *types.AttributeValueMemberS:
-			out[name] = map[string]string{"S": v.Value}
-		case *types.AttributeValueMemberN:
-			out[name] = map[string]string{"N": v.Value}
-		case *types.AttributeValueMemberB:
-			out[name] = map[string]string{"B": base64.StdEncoding.EncodeToString(v.Value)}
-		}
-	}
-	return out
 }

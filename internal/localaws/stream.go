@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/aikajana/aikajana/internal/awsfilter"
 	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/table/dynamo/streams"
 )
 
 // mapping is the event source mapping between a stream and a function ("Process DynamoDB records with Lambda" and "Retain discarded
@@ -226,6 +226,10 @@ func (s *Stack) keepFailed(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
+func streamRecord(arn string, r *types.Record) map[string]any {
+	return streams.EventRecord(arn, aws.ToTime(r.Dynamodb.ApproximateCreationDateTime), r)
+}
+
 // streamEvent is what Lambda makes of records of a stream with a tumbling window.
 func streamEvent(arn, shard string, now time.Time, window time.Duration, records []types.Record) ([]byte, error) {
 	all := make([]map[string]any, 0, len(records))
@@ -237,37 +241,4 @@ func streamEvent(arn, shard string, now time.Time, window time.Duration, records
 		"Records": all, "window": map[string]string{"start": start.Format(time.RFC3339), "end": start.Add(window).Format(time.RFC3339)}, "state": map[string]string{},
 		"shardId": shard, "eventSourceARN": arn, "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false,
 	})
-}
-
-// streamRecord is a record as events have it.
-func streamRecord(arn string, r *types.Record) map[string]any {
-	change := map[string]any{
-		"ApproximateCreationDateTime": aws.ToTime(r.Dynamodb.ApproximateCreationDateTime).Unix(), "SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber),
-		"SizeBytes": aws.ToInt64(r.Dynamodb.SizeBytes), "StreamViewType": "NEW_AND_OLD_IMAGES", "Keys": attributes(r.Dynamodb.Keys),
-	}
-	if r.Dynamodb.OldImage != nil {
-		change["OldImage"] = attributes(r.Dynamodb.OldImage)
-	}
-	if r.Dynamodb.NewImage != nil {
-		change["NewImage"] = attributes(r.Dynamodb.NewImage)
-	}
-	return map[string]any{
-		"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-		"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
-	}
-}
-
-func attributes(image map[string]types.AttributeValue) map[string]any {
-	out := make(map[string]any, len(image))
-	for name, v := range image {
-		switch v := v.(type) {
-		case *types.AttributeValueMemberS:
-			out[name] = map[string]string{"S": v.Value}
-		case *types.AttributeValueMemberN:
-			out[name] = map[string]string{"N": v.Value}
-		case *types.AttributeValueMemberB:
-			out[name] = map[string]string{"B": base64.StdEncoding.EncodeToString(v.Value)}
-		}
-	}
-	return out
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/aikajana/aikajana/internal/blob"
 	"github.com/aikajana/aikajana/internal/queue"
 	"github.com/aikajana/aikajana/internal/standin"
+	"github.com/aikajana/aikajana/internal/table/dynamo/streams"
 )
 
 // gateway is an HTTP API in front of the function of that name: it makes an event of payload format 2.0 of each request, with header names in
@@ -182,22 +183,9 @@ func (s *streamReader) done() { s.pending = nil }
 // (docs.aws.amazon.com/lambda/latest/dg/services-ddb-windows.html, seen 2026-11-23).
 func streamEvent(arn, shard string, records []types.Record, clock *Clock, filter *awsfilter.Filter) (map[string]any, int) {
 	all := make([]map[string]any, 0, len(records))
-	for _, r := range records {
-		change := map[string]any{
-			// The real one is the machine's; the story's time is the script's.
-			"ApproximateCreationDateTime": clock.Time().Unix(), "SequenceNumber": aws.ToString(r.Dynamodb.SequenceNumber),
-			"SizeBytes": aws.ToInt64(r.Dynamodb.SizeBytes), "StreamViewType": "NEW_AND_OLD_IMAGES", "Keys": attributes(r.Dynamodb.Keys),
-		}
-		if r.Dynamodb.OldImage != nil {
-			change["OldImage"] = attributes(r.Dynamodb.OldImage)
-		}
-		if r.Dynamodb.NewImage != nil {
-			change["NewImage"] = attributes(r.Dynamodb.NewImage)
-		}
-		record := map[string]any{
-			"eventID": aws.ToString(r.EventID), "eventName": string(r.EventName), "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-			"awsRegion": standin.Region, "dynamodb": change, "eventSourceARN": arn,
-		}
+	for i := range records {
+		// The real time is the machine's; the story's is the script's.
+		record := streams.EventRecord(arn, clock.Time(), &records[i])
 		if filter.Passes(record) {
 			all = append(all, record)
 		}
@@ -206,21 +194,6 @@ func streamEvent(arn, shard string, records []types.Record, clock *Clock, filter
 		"Records": all, "window": map[string]string{"start": "2026-11-23T08:00:00Z", "end": "2026-11-23T08:01:00Z"}, "state": map[string]string{},
 		"shardId": shard, "eventSourceARN": arn, "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false,
 	}, len(all)
-}
-
-func attributes(image map[string]types.AttributeValue) map[string]any {
-	out := map[string]any{}
-	for name, v := range image {
-		switch v := v.(type) {
-		case *types.AttributeValueMemberS:
-			out[name] = map[string]string{"S": v.Value}
-		case *types.AttributeValueMemberN:
-			out[name] = map[string]string{"N": v.Value}
-		case *types.AttributeValueMemberB:
-			out[name] = map[string]string{"B": base64.StdEncoding.EncodeToString(v.Value)}
-		}
-	}
-	return out
 }
 
 // Mail implements World: SES writes the mail into the bucket and announces it through SNS to the queue
