@@ -39,9 +39,11 @@ const (
 	maxMessage     = 128 << 10
 	// opening is how long a connection may answer 410 because its $connect has not been answered yet.
 	opening = 30 * time.Second
-	// postWithin bounds one message; atOnce how many are on their way.
-	postWithin = 3 * time.Second
-	atOnce     = 16
+	// postWithin bounds one message, or the end of one connection; watchWithin all that Watch does, which the rest of a batch waits
+	// for; atOnce how many messages are on their way.
+	postWithin  = 3 * time.Second
+	watchWithin = 10 * time.Second
+	atOnce      = 16
 )
 
 // socketsPK holds every open connection: one query finds them all.
@@ -62,14 +64,17 @@ type connection struct {
 	Principal string      `json:"principal,omitempty"`
 	Roles     []auth.Role `json:"roles,omitempty"`
 	Teams     []string    `json:"teams,omitempty"`
+	// LookedAt is when that was.
+	LookedAt msg.Time `json:"looked_at,omitempty"`
 }
 
-// remember takes down who the principal is now, and says whether that is news.
-func (c *connection) remember(p *auth.Principal) bool {
-	if c.Principal == p.ID && slices.Equal(c.Roles, p.Roles) && slices.Equal(c.Teams, p.Teams) {
+// remember takes down who the principal was at a time, and says whether that is news. It is none when another process has looked
+// later: what this one still believes is older than what stands there.
+func (c *connection) remember(p *auth.Principal, at msg.Time) bool {
+	if at < c.LookedAt || c.Principal == p.ID && slices.Equal(c.Roles, p.Roles) && slices.Equal(c.Teams, p.Teams) {
 		return false
 	}
-	c.Principal, c.Roles, c.Teams = p.ID, p.Roles, p.Teams
+	c.Principal, c.Roles, c.Teams, c.LookedAt = p.ID, p.Roles, p.Teams, at
 	return true
 }
 
@@ -115,7 +120,7 @@ func (s *Sockets) Connect(ctx context.Context, id string, r *http.Request) int {
 	if err == nil {
 		wants := live.OpeningOf(query)
 		c := connection{ID: id, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: wants.Cursor, Batch: wants.Batch}
-		c.remember(&p)
+		c.remember(&p, c.OpenedAt)
 		err = s.save(ctx, &c)
 	}
 	if err != nil {
@@ -147,17 +152,12 @@ func (s *Sockets) Message(ctx context.Context, id string, frame []byte) error {
 	if err != nil {
 		return fmt.Errorf("answer socket %s: %w", id, err)
 	}
-	p, err := s.principal(ctx, c)
+	p, err := s.lookedAt(ctx, c)
 	if fault.Code(err) == auth.CodeUnauthenticated {
 		return s.hangUp(ctx, id)
 	}
 	if err != nil {
 		return fmt.Errorf("answer socket %s: %w", id, err)
-	}
-	if c.remember(p) {
-		if err := s.save(ctx, c); err != nil {
-			return err
-		}
 	}
 	if cursor, ok := live.Resumes(frame); ok {
 		return s.resume(ctx, c, p, cursor)
@@ -208,6 +208,8 @@ func (s *Sockets) Watch(ctx context.Context, changes []table.Change) {
 	if len(ended) == 0 || s.gateway == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, watchWithin)
+	defer cancel()
 	open, err := s.open(ctx)
 	if err != nil {
 		s.log.ErrorContext(ctx, "sockets of ended sessions not closed", "err", err)
@@ -274,17 +276,12 @@ func (s *Sockets) prepare(ctx context.Context, told []*store.Notification) []*li
 }
 
 func (s *Sockets) tell(ctx context.Context, c *connection, ready []*live.Message) error {
-	p, err := s.principal(ctx, c)
+	p, err := s.lookedAt(ctx, c)
 	if fault.Code(err) == auth.CodeUnauthenticated {
 		return s.hangUp(ctx, c.ID)
 	}
 	if err != nil {
 		return err
-	}
-	if c.remember(p) {
-		if err := s.save(ctx, c); err != nil {
-			return err
-		}
 	}
 	var bodies [][]byte
 	for _, m := range ready {
@@ -318,7 +315,9 @@ func (s *Sockets) post(ctx context.Context, c *connection, body []byte) error {
 
 // hangUp closes a connection and forgets it.
 func (s *Sockets) hangUp(ctx context.Context, id string) error {
-	_, err := s.gateway.DeleteConnection(ctx, &apigatewaymanagementapi.DeleteConnectionInput{ConnectionId: aws.String(id)})
+	within, cancel := context.WithTimeout(ctx, postWithin)
+	defer cancel()
+	_, err := s.gateway.DeleteConnection(within, &apigatewaymanagementapi.DeleteConnectionInput{ConnectionId: aws.String(id)})
 	var gone *types.GoneException
 	if err != nil && !errors.As(err, &gone) {
 		return fmt.Errorf("close socket %s: %w", id, err)
@@ -326,24 +325,33 @@ func (s *Sockets) hangUp(ctx context.Context, id string) error {
 	return s.Disconnect(ctx, id)
 }
 
-// principal is who is at the other end, if their session still lives.
-func (s *Sockets) principal(ctx context.Context, c *connection) (*auth.Principal, error) {
+// lookedAt is who is at the other end, if their session still lives, and has the connection remember it.
+func (s *Sockets) lookedAt(ctx context.Context, c *connection) (*auth.Principal, error) {
+	k, err := s.check(ctx, c.Credential)
+	if err == nil && c.remember(&k.principal, k.at) {
+		err = s.save(ctx, c)
+	}
+	return &k.principal, err
+}
+
+// check is who has a credential, as it was at most [live.RecheckEvery] ago.
+func (s *Sockets) check(ctx context.Context, c auth.Credential) (checked, error) {
 	now := s.store.Now()
 	s.mu.Lock()
-	have, ok := s.known[c.Credential]
+	have, ok := s.known[c]
 	s.mu.Unlock()
 	if ok && now.Sub(have.at) < live.RecheckEvery {
-		return &have.principal, nil
+		return have, nil
 	}
-	p, err := s.people.Auth.Check(ctx, c.Credential)
+	p, err := s.people.Auth.Check(ctx, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		delete(s.known, c.Credential)
-		return nil, err
+		delete(s.known, c)
+		return checked{}, err
 	}
-	s.known[c.Credential] = checked{p, now}
-	return &p, nil
+	s.known[c] = checked{p, now}
+	return s.known[c], nil
 }
 
 // open is every connection.

@@ -442,23 +442,55 @@ func TestOnlySocketsThatMayHearOfItAreLookedAt(t *testing.T) {
 func TestSocketHearsOfATeamThatItsUserCameToSince(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, err := b.Auth.CreateUser(t.Context(), "test", auth.User{ID: "aino", Name: "Aino", Roles: []auth.Role{auth.Agent}, Teams: []string{"billing"}}, "a password of a test"); err != nil {
-		t.Fatal(err)
-	}
-	in := must(b.Auth.SignIn(t.Context(), "aino", "a password of a test", "192.0.2.1", ""))(t)
-	if b.open("c", in.Principal, "") != http.StatusOK {
-		t.Fatal("not opened")
-	}
+	join := b.aino()
 	b.React()
 	b.write("before")
-	teams := []string{"billing", "sales"}
-	user := must(b.Auth.User(t.Context(), "aino"))(t)
-	if _, err := b.Auth.ChangeUser(t.Context(), "test", "aino", auth.UserChange{Teams: &teams}, user.Revision); err != nil {
-		t.Fatal(err)
-	}
+	join("billing", "sales")
 	b.React()
 	b.write("after")
 	if heard := b.gateway.heard("c"); len(heard) != 1 || !strings.Contains(heard[0], "after") {
 		t.Errorf("it heard %q", heard)
+	}
+}
+
+func TestNewRightsAreNotForgottenForWhatAnotherProcessStillBelieves(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	join := b.aino()
+	b.React()
+	other := newSockets(b.People, &appaws.System{App: b.App, Log: slog.New(slog.DiscardHandler)}, "desk.example", b.gateway)
+	ping := func() {
+		if err := other.Message(t.Context(), "c", []byte(`{"type":"ping"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ping() // it knows of billing alone now
+	b.Clock.Pass(time.Second)
+	join("billing", "sales")
+	b.React()
+	ping()
+	b.write("after")
+	if heard := strings.Join(b.gateway.heard("c"), "\n"); !strings.Contains(heard, "after") {
+		t.Errorf("it heard %q", heard)
+	}
+}
+
+// aino opens socket "c" as a user of team billing, and returns what puts her into teams.
+func (b *bench) aino() (join func(teams ...string)) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	if _, err := b.Auth.CreateUser(ctx, "test", auth.User{ID: "aino", Name: "Aino", Roles: []auth.Role{auth.Agent}, Teams: []string{"billing"}}, "a password of a test"); err != nil {
+		b.t.Fatal(err)
+	}
+	in := must(b.Auth.SignIn(ctx, "aino", "a password of a test", "192.0.2.1", ""))(b.t)
+	if b.open("c", in.Principal, "") != http.StatusOK {
+		b.t.Fatal("not opened")
+	}
+	return func(teams ...string) {
+		b.t.Helper()
+		user := must(b.Auth.User(ctx, "aino"))(b.t)
+		if _, err := b.Auth.ChangeUser(ctx, "test", "aino", auth.UserChange{Teams: &teams}, user.Revision); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 }
