@@ -39,7 +39,7 @@ type Notice struct {
 	// MessageID is SES's ID of the mail: the same for each repeat of the announcement and each rule that matched it, so
 	// it is what makes the mail happen once (FAULTS 63).
 	MessageID string
-	// At is when SES took the mail; zero when the announcement does not say.
+	// At is when SES took the mail, or S3 its object; zero when the announcement does not say.
 	At msg.Time
 	// Mail is the envelope and the verdicts. After an announcement by S3 alone only Via and ProviderID are set:
 	// [AuthenticationResults] finds the verdicts in the mail itself.
@@ -62,7 +62,10 @@ func Notification(raw []byte) (Notice, error) {
 		Event            string      `json:"Event"` // "s3:TestEvent"
 		DetailType       string      `json:"detail-type"`
 		Detail           *s3Object   `json:"detail"`
+		Time             string      `json:"time"` // EventBridge's
 		Records          []struct {
+			EventTime string `json:"eventTime"`
+
 			S3  *s3Object `json:"s3"`
 			SES *struct {
 				Receipt *sesReceipt `json:"receipt"`
@@ -80,7 +83,7 @@ func Notification(raw []byte) (Notice, error) {
 		return received(raw, n.Mail, n.Receipt)
 	case n.Detail != nil && n.Detail.Object.Key != "":
 		// EventBridge gives the key as it is, S3 encodes it ("Event message structure", seen 2026-11-23).
-		return stored(raw, n.Detail.Bucket.Name, n.Detail.Object.Key)
+		return stored(raw, n.Detail.Bucket.Name, n.Detail.Object.Key, n.Time)
 	case len(n.Records) > 1:
 		return Notice{}, rejected(raw, channel.CauseUnsupported, "an announcement tells of %d mails; hand over its Records one by one", len(n.Records))
 	case len(n.Records) == 1 && n.Records[0].S3 != nil:
@@ -88,7 +91,7 @@ func Notification(raw []byte) (Notice, error) {
 		if err != nil {
 			return Notice{}, rejected(raw, channel.CauseMalformed, "Records[0].s3.object.key is not URL-encoded")
 		}
-		return stored(raw, n.Records[0].S3.Bucket.Name, key)
+		return stored(raw, n.Records[0].S3.Bucket.Name, key, n.Records[0].EventTime)
 	case len(n.Records) == 1 && n.Records[0].SES != nil && n.Records[0].SES.Mail != nil && n.Records[0].SES.Receipt != nil:
 		return received(raw, n.Records[0].SES.Mail, n.Records[0].SES.Receipt)
 	}
@@ -153,9 +156,7 @@ func received(raw []byte, mail *sesMail, receipt *sesReceipt) (Notice, error) {
 		n.Mail.Sender = strings.Trim(*mail.Source, "<> ")
 		n.Mail.NullSender = n.Mail.Sender == ""
 	}
-	if at, err := msg.ParseTime(mail.Timestamp); err == nil {
-		n.At = at
-	}
+	n.At, _ = msg.ParseTime(mail.Timestamp) // zero when it says none
 	h := make(header, 0, len(mail.Headers))
 	for _, one := range mail.Headers {
 		h = append(h, field{name: strings.ToLower(one.Name), value: one.Value})
@@ -170,7 +171,8 @@ func received(raw []byte, mail *sesMail, receipt *sesReceipt) (Notice, error) {
 	return n, nil
 }
 
-func stored(raw []byte, bucket, key string) (Notice, error) {
+// stored is what S3 knows. It tells when SES had written the object, a moment after it took the mail.
+func stored(raw []byte, bucket, key, at string) (Notice, error) {
 	if path.Base(key) == setupObject {
 		return Notice{Setup: true}, nil
 	}
@@ -178,7 +180,9 @@ func stored(raw []byte, bucket, key string) (Notice, error) {
 		return Notice{}, rejected(raw, channel.CauseMalformed, "the event about an object names no bucket or no key")
 	}
 	id := path.Base(key) // SES names the object after the mail
-	return Notice{Bucket: bucket, Key: key, MessageID: id, Mail: channel.Mail{Via: "ses", ProviderID: id}}, nil
+	n := Notice{Bucket: bucket, Key: key, MessageID: id, Mail: channel.Mail{Via: "ses", ProviderID: id}}
+	n.At, _ = msg.ParseTime(at) // zero when it says none
+	return n, nil
 }
 
 // AuthenticationResults fills in what is empty of m from the fields that SES writes into the mail itself, and says whether

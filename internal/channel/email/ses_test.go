@@ -39,7 +39,11 @@ func TestFault63_EveryAnnouncementOfAMailNamesItTheSame(t *testing.T) {
 		SPF: "PASS", DKIM: "PASS", DMARC: "PASS", Spam: "PASS", Virus: "PASS",
 		SPFDomain: "world.example", DKIMDomains: []string{"world.example", "mailer.example"},
 	}}
-	pointer := Notice{Bucket: "desk-mail", MessageID: sesID, Mail: channel.Mail{Via: "ses", ProviderID: sesID}}
+	written, err := msg.ParseTime("2015-09-11T20:32:34Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pointer := Notice{Bucket: "desk-mail", MessageID: sesID, At: written, Mail: channel.Mail{Via: "ses", ProviderID: sesID}}
 	s3, bridge := pointer, pointer
 	s3.Key, bridge.Key = "in coming/"+sesID, "in+coming/"+sesID
 	for name, want := range map[string]Notice{
