@@ -79,14 +79,21 @@ func pack(bodies [][]byte) (frames [][]byte) {
 	return frames
 }
 
-// Newest leaves one notification of each entry and each case, the last: earlier ones would tell the same once more. They keep
+// Newest leaves one notification of each entry and each case, the last: earlier ones would tell the same once more. When the last
+// says only that something changed, the last that said more is left before it, for clients that ring on a new message. They keep
 // their order. of says what notification each is or carries.
 func Newest[T any](all []T, of func(T) *store.Notification) []T {
-	type thing struct{ kind, in, entry string }
-	thingOf := func(one T) thing { n := of(one); return thing{n.Type, n.Case, n.Entry} }
+	type thing struct {
+		kind, in, entry string
+		news            bool // it says more than that something changed
+	}
+	thingOf := func(one T) thing { n := of(one); return thing{n.Type, n.Case, n.Entry, n.Why != store.WhyChanged} }
 	last := make(map[thing]int, len(all))
 	for i, one := range all {
-		last[thingOf(one)] = i
+		t := thingOf(one)
+		last[t] = i
+		t.news = false
+		last[t] = i
 	}
 	newest := make([]T, 0, len(last))
 	for i, one := range all {

@@ -77,19 +77,21 @@ func TestSocketThatTakesNothingMoreIsSentNothingMore(t *testing.T) {
 	}
 }
 
-func TestEachEntryAndCaseIsToldOnceAsItWasLast(t *testing.T) {
+func TestEachEntryAndCaseIsToldOnceAsItWasLastAndWhatWasNewOfIt(t *testing.T) {
 	t.Parallel()
-	n := func(cursor, kind, in, entry string) *store.Notification {
-		return &store.Notification{Cursor: cursor, Type: kind, Case: in, Entry: entry}
+	n := func(cursor, kind, in, entry, why string) *store.Notification {
+		return &store.Notification{Cursor: cursor, Type: kind, Case: in, Entry: entry, Why: why}
 	}
 	all := []*store.Notification{
-		n("1", "entry", "k1", "e1"), n("2", "case", "k1", ""), n("3", "entry", "k1", "e2"), n("4", "entry", "k1", "e1"), n("5", "case", "k2", ""), n("6", "case", "k1", ""),
+		n("1", "entry", "k1", "e1", "changed"), n("2", "case", "k1", "", "changed"), n("3", "entry", "k1", "e2", "new_case"),
+		n("4", "entry", "k1", "e1", "failed"), n("5", "case", "k2", "", "assigned"), n("6", "case", "k1", "", "changed"),
+		n("7", "entry", "k1", "e2", "changed"), n("8", "entry", "k1", "e2", "changed"),
 	}
 	var left []string
 	for _, one := range Newest(all, func(n *store.Notification) *store.Notification { return n }) {
 		left = append(left, one.Cursor)
 	}
-	if want := []string{"3", "4", "5", "6"}; !slices.Equal(left, want) {
+	if want := []string{"3", "4", "5", "6", "8"}; !slices.Equal(left, want) {
 		t.Errorf("left are %v, want %v", left, want)
 	}
 }

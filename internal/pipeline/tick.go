@@ -29,8 +29,8 @@ const (
 func (p *Pipeline) Tick(ctx context.Context) error {
 	due, err := p.Store.DueBefore(ctx, p.Now(), tickLimit)
 	errs := []error{err} // what was listed is good all the same
-	var late []string
-	stuck := 0
+	health := p.Health() // of what cannot be looked at now, the last is kept
+	var late, stuck []string
 	for i := range due {
 		d := &due[i]
 		var err error
@@ -40,7 +40,7 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 				late = append(late, d.Entry)
 			}
 			if p.Now().Sub(d.At) >= stuckAnswer {
-				stuck++
+				stuck = append(stuck, d.Entry)
 			}
 		case d.Case != "":
 			_, err = p.Store.Ring(ctx, d.Case)
@@ -60,17 +60,42 @@ func (p *Pipeline) Tick(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	_, overdue, err := p.Store.FoldEnvelopes(ctx)
-	if err != nil {
+	if n, err := p.stuck(ctx, stuck); err != nil {
 		errs = append(errs, err)
+	} else if errs[0] == nil {
+		health.Stuck = n
 	}
-	p.health.Store(&Health{Stuck: stuck, Overdue: overdue})
+	if _, overdue, err := p.Store.FoldEnvelopes(ctx); err != nil {
+		errs = append(errs, err)
+	} else {
+		health.Overdue = overdue
+	}
+	p.health.Store(&health)
 	return errors.Join(errs...)
+}
+
+// stuck counts the late answers that no other answer holds up. When they are many, all count: something is wrong then, and looking
+// at each would take the minute.
+func (p *Pipeline) stuck(ctx context.Context, late []string) (n int, err error) {
+	if len(late) > wakeBatch {
+		return len(late), nil
+	}
+	for _, entry := range late {
+		held, err := p.Store.HeldUp(ctx, entry)
+		if err != nil && fault.Of(err) != fault.Missing {
+			return 0, err
+		}
+		if err == nil && !held {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // Health is what the last Tick found that does not mend itself, and that nothing else tells of.
 type Health struct {
-	// Stuck are answers that should have left a quarter of an hour ago, and that nobody works on although they are woken.
+	// Stuck are answers that should have left a quarter of an hour ago, and that nobody works on although they are woken and no
+	// other answer is to go first. One that is tried and refused is none of them: it says itself why it waits, and when it fails.
 	Stuck int
 	// Overdue are envelopes that were accepted and got lost, or wait for very long, one for each process that accepted them.
 	// Empty where queues count what they hold.

@@ -101,6 +101,26 @@ func (u *unit) before(c *caseRecord, e *entryRecord) (*entryRecord, error) {
 	return nil, nil
 }
 
+// HeldUp says that an answer does not go out because another of its conversation is to go first.
+func (s *Store) HeldUp(ctx context.Context, entry string) (bool, error) {
+	held := false
+	err := s.update(ctx, "look at answer "+entry, func(u *unit) error {
+		held = false
+		_, e, err := u.entry(entry)
+		if err != nil || e == nil || e.Delivery == nil {
+			return err
+		}
+		_, c, err := u.header(e.Entry.Case)
+		if err != nil || c == nil {
+			return err
+		}
+		first, err := u.before(c, e)
+		held = first != nil
+		return err
+	})
+	return held, err
+}
+
 // NextAnswer is the answer of the same conversation that waited for this one, "" when none did.
 func (s *Store) NextAnswer(ctx context.Context, e *timeline.Entry) (string, error) {
 	c, err := s.Case(ctx, e.Case)

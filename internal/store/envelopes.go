@@ -200,8 +200,12 @@ func (e *Envelopes) add(n *Noted, at msg.Time, young bool) {
 	}
 }
 
-// OverdueAfter is how long the lowest missing number of an instance may be missing before somebody should look.
-const OverdueAfter = time.Hour
+// OverdueAfter is how long the lowest missing number of an instance may be missing before somebody should look, and OverdueFor how
+// long that is said: what is lost stays missing, and an alarm that never ends tells of nothing new. The ledger names it further on.
+const (
+	OverdueAfter = time.Hour
+	OverdueFor   = 24 * time.Hour
+)
 
 // Overdue is an envelope that was accepted, and that nobody has been done with for [OverdueAfter] although later ones are done.
 type Overdue struct {
@@ -213,7 +217,7 @@ type Overdue struct {
 // overdue lists the lowest missing numbers that are overdue: one for each instance, however many it misses.
 func (e *Envelopes) overdue(account AccountKey, now msg.Time) (all []Overdue) {
 	for _, by := range slices.Sorted(maps.Keys(e.Instances)) {
-		if i := e.Instances[by]; i.Low > 0 && now.Sub(i.LowSince) >= OverdueAfter {
+		if i := e.Instances[by]; i.Low > 0 && now.Sub(i.LowSince) >= OverdueAfter && now.Sub(i.LowSince) < OverdueAfter+OverdueFor {
 			all = append(all, Overdue{account, Number{By: by, N: i.Low}, i.LowSince})
 		}
 	}
@@ -460,10 +464,13 @@ func (s *Store) FoldEnvelopes(ctx context.Context) (folded int, late []Overdue, 
 	before := millis(s.now().Add(-settling))
 	old, _ := slices.BinarySearchFunc(f.notes, before, func(i table.Item, to string) int { return strings.Compare(i.SK, to) })
 	if old >= foldAt || old > 0 && f.notes[0].SK < millis(s.now().Add(-foldAfter)) {
-		if err := s.writeFolds(ctx, f, before); err != nil {
-			return 0, nil, overtaken(err)
+		if err := s.writeFolds(ctx, f, before); err == nil {
+			folded = old
+		} else if err := overtaken(err); err != nil {
+			return 0, nil, err
+		} else if f, err = s.readNotes(ctx); err != nil { // as whoever was first has left it
+			return 0, nil, err
 		}
-		folded = old
 	}
 	if err := f.take("", before); err != nil {
 		return folded, nil, err

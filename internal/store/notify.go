@@ -28,11 +28,14 @@ type Notification struct {
 	At       msg.Time `json:"at"`
 	// For says who should hear of it, beside being shown: "team", "leads", "agent:<user>" or "" for nobody.
 	For string `json:"for,omitempty"`
-	// Why is "new_case", "message", "failed", "uncertain", "unseen", "assigned" or "changed".
+	// Why is "new_case", "message", "failed", "uncertain", "unseen", "assigned" or, when there is nothing more to say, [WhyChanged].
 	Why string `json:"why"`
 	// Changed is the entry as the change left it, for whoever follows the same change up; nil when it was read from the table.
 	Changed *timeline.Entry `json:"-"`
 }
+
+// WhyChanged is why somebody is told of a thing that is neither new nor in need of attention.
+const WhyChanged = "changed"
 
 // NotificationsFor is how long notifications can be resumed from; older cursors refetch.
 const NotificationsFor = 24 * time.Hour
@@ -156,7 +159,7 @@ func ofEntry(c *table.Change) (*Notification, *Notification, error) {
 func entryNotification(e *timeline.Entry) *Notification {
 	n := &Notification{
 		Cursor: millis(e.ChangedAt) + "#" + e.Entry, Type: "entry", Team: e.Team, Customer: e.Customer, Case: e.Case,
-		Entry: e.Entry, At: e.ChangedAt, Why: "changed",
+		Entry: e.Entry, At: e.ChangedAt, Why: WhyChanged,
 	}
 	switch {
 	case e.Automatic:
@@ -212,7 +215,7 @@ func caseNotification(c *timeline.Case) *Notification {
 		return nil
 	}
 	return &Notification{
-		Cursor: millis(c.Acted) + "#" + c.Case, Type: "case", Team: c.Team, Customer: c.Customer, Case: c.Case, At: c.Acted, Why: "changed",
+		Cursor: millis(c.Acted) + "#" + c.Case, Type: "case", Team: c.Team, Customer: c.Customer, Case: c.Case, At: c.Acted, Why: WhyChanged,
 	}
 }
 
