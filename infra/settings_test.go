@@ -335,7 +335,7 @@ func TestOutputsAreWhatThePagesAskFor(t *testing.T) {
 	want := map[string]any{}
 	for name, value := range plain(t, `
 Address: !If [OwnBaseURL, !Ref BaseURL, !Sub "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"]
-Socket: !Sub wss://${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live
+Socket: !Sub wss://${StaffSocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live
 Table: !Ref Table
 Bucket: !Ref DataBucket
 SecretPath: !Sub /aikajana/${AWS::StackName}

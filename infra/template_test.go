@@ -540,7 +540,7 @@ func TestEachRouteHasItsThrottleAndNoLogShowsATicket(t *testing.T) {
 	if format := fmt.Sprint(props(stage, "AccessLogSettings", "Format").value); regexp.MustCompile(`path|query|\.http`).MatchString(strings.ToLower(format)) {
 		t.Errorf("the access log shows addresses: %s", format)
 	}
-	if props(resource(tpl, "SocketApi")).has("AccessLogSettings") {
+	if props(resource(tpl, "StaffSocketApi")).has("AccessLogSettings") {
 		t.Error("an access log of the sockets would show tickets")
 	}
 }
@@ -548,12 +548,12 @@ func TestEachRouteHasItsThrottleAndNoLogShowsATicket(t *testing.T) {
 func TestSocketHasItsThreeRoutesEachWithItsThrottle(t *testing.T) {
 	t.Parallel()
 	tpl := template(t)
-	socket := resource(tpl, "SocketApi")
+	socket := resource(tpl, "StaffSocketApi")
 	socket.at("Type").is("AWS::Serverless::WebSocketApi")
 	props(socket, "Name").is(map[string]any{"Fn::Sub": "${AWS::StackName}-socket"})
 	props(socket, "StageName").is("live") // the addresses that functions know say so, and their policies
-	globals(tpl, "Environment", "Variables", "AIKAJANA_SOCKET_URL", "Fn::Sub").is("wss://${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live")
-	globals(tpl, "Environment", "Variables", "AIKAJANA_SOCKET_ENDPOINT", "Fn::Sub").is("https://${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live")
+	globals(tpl, "Environment", "Variables", "AIKAJANA_SOCKET_URL", "Fn::Sub").is("wss://${StaffSocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live")
+	globals(tpl, "Environment", "Variables", "AIKAJANA_SOCKET_ENDPOINT", "Fn::Sub").is("https://${StaffSocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live")
 	props(socket, "RouteSelectionExpression").is("$request.body.type")
 	route := map[string]any{"FunctionArn": attribute("SocketFunction.Arn")}
 	props(socket, "Routes").is(map[string]any{"$connect": route, "$default": route, "$disconnect": route})

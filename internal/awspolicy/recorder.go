@@ -255,9 +255,9 @@ func (w *World) other(in any) []Permission {
 		}
 		return all
 	case *apigatewaymanagementapi.PostToConnectionInput:
-		return one("execute-api:ManageConnections", arn("execute-api", "SocketApi/live/POST/@connections/…"))
+		return one("execute-api:ManageConnections", arn("execute-api", "StaffSocketApi/live/POST/@connections/…"))
 	case *apigatewaymanagementapi.DeleteConnectionInput:
-		return one("execute-api:ManageConnections", arn("execute-api", "SocketApi/live/DELETE/@connections/…"))
+		return one("execute-api:ManageConnections", arn("execute-api", "StaffSocketApi/live/DELETE/@connections/…"))
 	}
 	return nil
 }
