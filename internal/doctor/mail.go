@@ -39,7 +39,7 @@ func (e *examination) exchangers(ctx context.Context, domain string) {
 		if e.region != "" && !slices.ContainsFunc(hosts, func(host string) bool { return strings.EqualFold(host, ses) }) {
 			// No more than a warning: those hosts may hand on what is the desk's.
 			e.find("mail: MX", domain, Warning, found+", and the deployment is on AWS in "+e.region+", where mail comes in by "+ses,
-				"publish \"10 "+ses+"\" instead; leave it when those hosts forward the desk's mail to an address that SES receives, or when none is to come in")
+				"publish \"10 "+ses+"\" instead, if that region receives mail (docs/aws/regions.md); leave it when those hosts forward the desk's mail to an address that SES receives, or when none is to come in")
 			return
 		}
 		e.find("mail: MX", domain, OK, found, "")
