@@ -306,6 +306,7 @@ func TestQueuesAreSixTimesAsPatientAsTheirFunctions(t *testing.T) {
 		if number(t, props(main, "VisibilityTimeout")) < 6*number(t, function(tpl, q.function).at("Timeout")) {
 			t.Errorf("%s: its messages come again while they are worked on", q.name)
 		}
+		props(main, "RedrivePolicy", "maxReceiveCount").is(5) // as docs/aws says, and not whatever the local queue's constant becomes
 		props(main, "RedrivePolicy", "maxReceiveCount").is(queue.MaxAttempts)
 		props(main, "RedrivePolicy", "deadLetterTargetArn").is(attribute(q.name + "DeadLetters.Arn"))
 		props(main, "MessageRetentionPeriod").is(4 * 24 * 3600)

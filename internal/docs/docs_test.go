@@ -182,6 +182,49 @@ func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	}
 }
 
+// named is a file of the tree that a text or a code span names from the root, without a link.
+var named = regexp.MustCompile(`(?m)(?:^|[^\w./-])((?:\.ci|cmd|docs|functions|infra|internal|scripts)/[\w./-]*\.(?:css|go|http|json|md|sh|yaml))\b`)
+
+func TestEveryFileThatTheDocumentsNameIsThere(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	files(t, ".md", func(name string, body []byte) {
+		for _, m := range named.FindAllStringSubmatch(string(body), -1) {
+			seen++
+			if _, err := os.Stat(root + "/" + m[1]); err != nil {
+				t.Errorf("%s names %s, which is not there", name, m[1])
+			}
+		}
+	})
+	if seen < 40 {
+		t.Errorf("only %d names were looked at", seen)
+	}
+}
+
+func TestTheLayoutShowsEveryPackage(t *testing.T) {
+	t.Parallel()
+	_, layout, ok := strings.Cut(read(t, "docs/design.md"), "\n## Layout\n")
+	if !ok {
+		t.Fatal("docs/design.md has no layout")
+	}
+	layout, _, _ = strings.Cut(layout, "\n## ")
+	for _, parent := range []string{"cmd", "internal"} {
+		all, err := fs.ReadDir(os.DirFS(root), parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range all {
+			line := `(?m)^cmd/` + d.Name() + `/ `
+			if parent == "internal" {
+				line = `(?m)^  (?:[a-z]+/ +)*` + d.Name() + `/ ` // several may share a line
+			}
+			if !regexp.MustCompile(line).MatchString(layout) {
+				t.Errorf("docs/design.md's layout lacks %s/%s", parent, d.Name())
+			}
+		}
+	}
+}
+
 // decision is the name of a record of a decision.
 var decision = regexp.MustCompile(`^docs/adr/(\d{4})-[a-z0-9-]+\.md$`)
 

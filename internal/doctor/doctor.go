@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) ([]Finding, error) {
 		o.Now = time.Now
 	}
 	e := &examination{
-		o: o, base: base, desk: desk, told: map[Account]client.Account{}, strangers: map[string]*reply{},
+		o: o, base: base, desk: desk, told: map[Account]client.Account{}, strangers: map[string]*reply{}, region: region(base.Hostname()),
 		http: &http.Client{
 			Transport: o.Transport, Timeout: patience,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -132,7 +132,9 @@ type examination struct {
 	told map[Account]client.Account
 	// strangers are the answers to a wrong signature for an account that does not exist, by channel.
 	strangers map[string]*reply
-	found     []Finding
+	// region is the AWS region that the deployment runs in, "" when no address shows one.
+	region string
+	found  []Finding
 }
 
 func (e *examination) find(check, subject string, state State, found, do string) {
@@ -321,6 +323,16 @@ func (e *examination) connected(ctx context.Context) {
 		}
 	}
 	e.kept(ctx)
+}
+
+// region is the AWS region in a name that API Gateway gave an API (id.execute-api.region.amazonaws.com), "" for any other name.
+func region(host string) string {
+	_, rest, ok := strings.Cut(strings.ToLower(host), ".execute-api.")
+	region, domain, _ := strings.Cut(rest, ".")
+	if !ok || domain != "amazonaws.com" { // SES receives nothing in China, where names end otherwise
+		return ""
+	}
+	return region
 }
 
 func addresses(a client.Account) []string {

@@ -208,6 +208,49 @@ func TestRecordsThatHelpNobodyAreToldApart(t *testing.T) {
 	})
 }
 
+func TestMailThatDoesNotComeInByTheRegionsSESIsAWarningOnAWS(t *testing.T) {
+	t.Parallel()
+	at := desk(t)
+	names := zone(t, map[string][]string{
+		"here.example": {"INBOUND-SMTP.eu-north-1.amazonaws.com."}, "both.example": {"mx.other.example.", "inbound-smtp.eu-north-1.amazonaws.com."},
+		"past.example": {"mx.other.example."}, "elsewhere.example": {"inbound-smtp.eu-west-1.amazonaws.com."},
+	}, nil)
+	own := behind(t, at, answers(http.StatusCreated, "application/json", `{"ticket":"t","url":"wss://ws1.execute-api.eu-north-1.amazonaws.com/live"}`, below("POST", "/api/v1/socket-ticket")))
+	// Whatever name is asked for, the desk answers.
+	there := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(own, "http://"))
+	}}
+	t.Cleanup(there.CloseIdleConnections)
+	for name, c := range map[string]struct {
+		server, token string
+		past          doctor.State
+	}{
+		"its name is API Gateway's":                {"http://ab1.execute-api.eu-north-1.amazonaws.com", "", doctor.Warning},
+		"it has a name of its own, its socket not": {"http://desk.example", token, doctor.Warning},
+		"nothing tells that it is on AWS":          {"http://desk.example", "", doctor.OK},
+		"it only looks as if":                      {"http://ab1.execute-api.eu-north-1.amazonaws.com.example", "", doctor.OK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := doctor.Run(t.Context(), doctor.Options{
+				Server: c.server, Token: c.token, Resolver: names, Transport: there,
+				Addresses: []string{"a@here.example", "a@both.example", "a@past.example", "a@elsewhere.example", "a@bare.example"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, states(t, found), map[string]doctor.State{
+				"mail: MX here.example": doctor.OK, "mail: MX both.example": doctor.OK, "mail: MX past.example": c.past, "mail: MX elsewhere.example": c.past,
+				"mail: MX bare.example": doctor.Problem,
+			})
+			for _, f := range found {
+				if f.Check == "mail: MX" && f.State == doctor.Warning && (!strings.Contains(f.Found, "mail goes to ") || !strings.Contains(f.Do, "10 inbound-smtp.eu-north-1.amazonaws.com")) {
+					t.Errorf("it does not say what there is and what to publish: %+v", f)
+				}
+			}
+		})
+	}
+}
+
 func TestSomebodyElseAtTheAddressIsNoticed(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,8 @@ func (e *examination) mail(ctx context.Context, domain string) {
 	e.dmarc(ctx, domain)
 }
 
-// exchangers are the hosts that take the domain's mail (RFC 5321 section 5; RFC 7505 for the null MX).
+// exchangers are the hosts that take the domain's mail (RFC 5321 section 5; RFC 7505 for the null MX). On AWS mail comes in by the SES of
+// the deployment's own region (docs/aws/regions.md).
 func (e *examination) exchangers(ctx context.Context, domain string) {
 	const do = "publish an MX record: on AWS \"10 inbound-smtp.<region>.amazonaws.com\" of a region that receives mail, otherwise the host that runs \"aikajana serve --smtp\""
 	all, err := e.o.Resolver.LookupMX(ctx, domain)
@@ -32,7 +34,15 @@ func (e *examination) exchangers(ctx context.Context, domain string) {
 		for i, mx := range all {
 			hosts[i] = strings.TrimSuffix(mx.Host, ".")
 		}
-		e.find("mail: MX", domain, OK, "mail goes to "+strings.Join(hosts, ", "), "")
+		found := "mail goes to " + strings.Join(hosts, ", ")
+		ses := "inbound-smtp." + e.region + ".amazonaws.com"
+		if e.region != "" && !slices.ContainsFunc(hosts, func(host string) bool { return strings.EqualFold(host, ses) }) {
+			// No more than a warning: those hosts may hand on what is the desk's.
+			e.find("mail: MX", domain, Warning, found+", and the deployment is on AWS in "+e.region+", where mail comes in by "+ses,
+				"publish \"10 "+ses+"\" instead, if that region receives mail (docs/aws/regions.md); leave it when those hosts forward the desk's mail to an address that SES receives, or when none is to come in")
+			return
+		}
+		e.find("mail: MX", domain, OK, found, "")
 	}
 }
 

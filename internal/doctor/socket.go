@@ -33,6 +33,9 @@ func (e *examination) socket(ctx context.Context) {
 	subject := where
 	if u, err := url.Parse(where); err == nil {
 		subject = u.Host + u.Path
+		if e.region == "" { // sockets keep API Gateway's name where the rest has one of its own
+			e.region = region(u.Hostname())
+		}
 	}
 	switch answer, err := e.ask(ctx, http.MethodGet, where, upgrade()); {
 	case err != nil:

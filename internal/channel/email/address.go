@@ -185,7 +185,7 @@ func normalDomain(domain string) string {
 
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
 
-// authenticated says whether the mail comes from the address in its From (DESIGN.md, "Mail is authenticated when…"): DMARC
+// authenticated says whether the mail comes from the address in its From (docs/design.md, "Who is who, and which case"): DMARC
 // passed, or the sender's domain has no policy and an aligned DKIM signature or SPF passed. Without facts, and with several
 // From addresses, the answer is no (RFC 7489 section 6.6.1).
 func authenticated(m *channel.Mail, from []mailbox) bool {

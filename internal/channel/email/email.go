@@ -185,7 +185,7 @@ func limitedLine(s string) string {
 	return s
 }
 
-// hash is the mail's ID: over whether it is authenticated, From, Message-ID, Date and body (DESIGN.md). A stranger who
+// hash is the mail's ID: over whether it is authenticated, From, Message-ID, Date and body. A stranger who
 // reuses a Message-ID hides nothing, and a relay that adds headers or changes line ends makes no second mail.
 func (m *mail) hash() string {
 	sum := sha256.New()

@@ -3,8 +3,8 @@
 // There is no provider. The rules are our own and these:
 //
 //  1. The address that somebody types proves nothing. It becomes an identity of kind "email.unverified": a customer of its own,
-//     who is never joined to the mail customer of the same address without an agent (DESIGN.md, "Which case does an event
-//     join?"). A telephone number alone becomes "phone.unverified"; neither, "form.anonymous".
+//     who is never joined to the mail customer of the same address without an agent (docs/design.md, "Who is who, and which
+//     case"). A telephone number alone becomes "phone.unverified"; neither, "form.anonymous".
 //  2. Each submission is a conversation of its own. A number or name in the subject joins nothing (FAULTS 1).
 //  3. The same form sent twice is one message: the form's one-time token and the content together make the ID. Who reuses a
 //     token with other words is not swallowed as a duplicate, because the content differs.

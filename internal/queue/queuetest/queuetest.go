@@ -1,6 +1,6 @@
 // Package queuetest is the conformance suite of package queue: what every queue must do, SQS and the embedded one alike.
 //
-// [Run] holds what the contract says. The functions named after cases of FAULTS.md are apart, so that each implementation can
+// [Run] holds what the contract says. The functions named after cases of docs/faults.md are apart, so that each implementation can
 // give them their own test name.
 package queuetest
 
