@@ -81,11 +81,14 @@ func TestMessagesOfWhatsAppReadWhatTheyMust(t *testing.T) {
 	}
 }
 
-func TestTheOrderedSingleWritesOfTheStudyTakeHalf(t *testing.T) {
+func TestEachStepOfTheStudyWritesWhatItMustAndNoMore(t *testing.T) {
 	m := measured(t)
-	steps := studied(&Assumptions{})
-	single, url := m.Studied[steps[1].what], m.Studied[steps[2].what]
-	for name, want := range map[string]map[string]float64{
+	less := func(of map[string]float64, kind string) map[string]float64 {
+		rest := maps.Clone(of)
+		delete(rest, kind)
+		return rest
+	}
+	for name, single := range map[string]map[string]float64{
 		Alone: {"external ID": 1, "entry": 1, "case header": 1, "note": 1, "notification": 1}, // 5.00
 		First: {
 			"external ID": 1, "entry": 1, "case header": 1, "case header, in an index": 2, "case reference": 1, "customer": 1, "identity": 2, "note": 1, "notification": 1,
@@ -93,12 +96,36 @@ func TestTheOrderedSingleWritesOfTheStudyTakeHalf(t *testing.T) {
 		TenOfTen: {"external ID": 1, "entry": 1, "case header": 1, "note": 0.1, "notification": 1},   // 4.10
 		TenOfOne: {"external ID": 1, "entry": 1, "case header": 0.1, "note": 0.1, "notification": 1}, // 3.20
 	} {
-		same(t, "single writes, "+name, single[name], want)
-		same(t, "single writes by function URL, "+name, url[name], want)
-		if url[name].HTTPRequests != 0 || single[name].HTTPRequests != 1 {
-			t.Errorf("%s: %v requests of the HTTP API by function URL, %v without", name, url[name].HTTPRequests, single[name].HTTPRequests)
+		unnoted := less(single, "note")
+		untold := less(unnoted, "notification")
+		for at, s := range studied(&Assumptions{}) {
+			use := m.Studied[s.what][name]
+			same(t, s.what+", "+name, use, [steps]map[string]float64{m.Quiet["whatsapp"][name].ByKind, single, single, unnoted, untold, untold}[at])
+			if want := map[bool]float64{false: 1}[step(at) >= functionURL]; use.HTTPRequests != want {
+				t.Errorf("%s, %s: %v requests of the HTTP API, want %v", s.what, name, use.HTTPRequests, want)
+			}
 		}
 	}
+}
+
+func TestTheStudyReckonsTheUnitsAndReadsThatItMeasures(t *testing.T) {
+	m := measured(t)
+	for _, name := range []string{Alone, TenOfTen, TenOfOne} {
+		reckoned := scaled(m.Quiet["whatsapp"][name], 1)
+		for _, s := range studied(&Assumptions{}) {
+			s.apply(&reckoned)
+			is := m.Studied[s.what][name]
+			if math.Abs(is.Units()-reckoned.Units()) > 1e-9 || math.Abs(is.ReadUnits-reckoned.ReadUnits) > 1e-9 {
+				t.Errorf("%s, %s: %.2f units and %.2f reads are reckoned, %.2f and %.2f measured", s.what, name, reckoned.Units(), reckoned.ReadUnits, is.Units(), is.ReadUnits)
+			}
+		}
+	}
+}
+
+// What the windows counted is in the ledger at the end, or Measure refuses.
+func TestTheEndOfAWindowWritesOneTallyForAShard(t *testing.T) {
+	m := measured(t)
+	same(t, "the end of a window", m.WindowEnd, map[string]float64{"tally": 1})
 }
 
 func TestMessagesPassTheQueueInFairRequestsAndReactOnce(t *testing.T) {
@@ -166,6 +193,7 @@ func TestReportHasEverySectionThatTheIssueNames(t *testing.T) {
 		"\n## The aims\n", "| whatsapp | alone on an open case | 8.0 | 8.00: met | 8.00: met | 10.00 |",
 		"\n## Which writes take the units\n", "\n## Which services take the dollars\n", "\n| Lambda: GB-seconds in a million |", "\n| S3: PUT |", "\n| S3: GET |",
 		"\n| SQS: requests | 3.00 |", "\n| logs: bytes |", "\n## What would reach 6 and 4 dollars\n", "| function URL instead of the HTTP API | 5.00 | 5.00 |",
+		"| no notification items: resume reads entries | 3.00 | 3.00 |", "\nThe end of a window of 15 minutes is not in the table either: 1.00 units and ",
 		"\n## Idle: what a month without a message costs\n", fmt.Sprintf("\n| **all** | **%.2f** | **%.2f: met** (aim: under 2) |", Total(idle.Bill(Virginia())), Total(free.Bill(Virginia()))),
 		"\n## What a desk pays in a month\n", "\n| 5 | 8400 | ", "\n| 50 | 84000 | ", "\n| 500 | 840000 | ", "\n## Assumptions\n",
 	) {

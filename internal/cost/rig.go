@@ -63,6 +63,7 @@ type rig struct {
 	s3       *s3.Client
 	name     string
 	streams  *changes
+	window   window
 	plain    *shape
 	metered  *shape
 	meter    *dynamo.Meter
@@ -80,7 +81,7 @@ type shape struct {
 	api     http.Handler
 	told    *pipeline.Pipeline // tells staff of what it follows up
 	quiet   *pipeline.Pipeline // tells nobody
-	single  *pipeline.Pipeline // writes in ordered single writes, see ordered
+	studied [steps]*pipeline.Pipeline
 	log     *countingLog
 	gateway *countingGateway
 }
@@ -184,7 +185,7 @@ func (r *rig) newShape(ctx context.Context, env *awsapp.Environment, clients *aw
 		return nil, err
 	}
 	s.quiet = s.system.Pipeline
-	if s.single, err = ordered(s.system, &o); err != nil {
+	if s.studied, err = prototypes(s.system, &o, &r.window); err != nil {
 		return nil, err
 	}
 	telling, err := awsapp.New(ctx, env, clients, o)
@@ -247,7 +248,7 @@ func (r *rig) connect(ctx context.Context) error {
 		}
 	}
 	for _, shape := range []*shape{r.plain, r.metered} {
-		for _, p := range []*pipeline.Pipeline{shape.quiet, shape.told, shape.single} {
+		for _, p := range append(shape.studied[singleWrites:], shape.quiet, shape.told) {
 			p.ForgetAccounts()
 		}
 	}
