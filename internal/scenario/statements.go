@@ -63,6 +63,7 @@ var forms = []form{
 	{words: "ROLE NAME replays quarantine", named: "answered", compile: compileReplay},
 	{words: "ROLE NAME repeats effects", named: "since", compile: compileRepeat},
 	{words: "ROLE NAME redrives QUEUE", compile: compileRedrive},
+	{words: "ROLE NAME redrives QUEUE twice at once", compile: compileRedriveTwice},
 	{words: "ROLE NAME opens a socket", named: "batch", compile: compileSocket},
 	{words: "ROLE NAME opens a socket again", compile: compileSocketAgain},
 	{words: "ROLE NAME loses the connection", compile: compileBreak},
