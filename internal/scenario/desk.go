@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aikajana/aikajana/internal/auth"
@@ -434,5 +435,35 @@ func compileRedrive(a *args) (action, error) {
 			err = p.world.Redriven(ctx, a.at["QUEUE"])
 		}
 		return status, body, err
+	})
+}
+
+// compileRedriveTwice has somebody press the button twice: both calls are under way at the same time.
+func compileRedriveTwice(a *args) (action, error) {
+	if err := knownQueue(a.at["QUEUE"]); err != nil {
+		return nil, err
+	}
+	return act(a, http.StatusAccepted, func(ctx context.Context, p *Play, who string) (int, []byte, error) {
+		if status, body, err := p.call(ctx, who, http.MethodGet, "/api/v1/sessions/current", nil, ""); err != nil || status != http.StatusOK {
+			return status, body, err // nobody is signed in while both are under way
+		}
+		var wait sync.WaitGroup
+		var statuses [2]int
+		var bodies [2][]byte
+		var errs [2]error
+		for i := range 2 {
+			wait.Go(func() {
+				statuses[i], bodies[i], _, errs[i] = p.request(in(ctx, "api"), http.MethodPost, "/api/v1/queues/"+a.at["QUEUE"]+"/redrive", nil,
+					map[string]string{"Cookie": p.staff[who]})
+			})
+		}
+		wait.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			return 0, nil, err
+		}
+		if statuses[0] != statuses[1] {
+			return 0, nil, fmt.Errorf("one was answered %d, the other %d: %s %s", statuses[0], statuses[1], bodies[0], bodies[1])
+		}
+		return statuses[0], bodies[0], p.world.Redriven(ctx, a.at["QUEUE"])
 	})
 }

@@ -11,7 +11,9 @@
 //     story is played in it, and the goldens are its.
 //   - [NewServed] is what "aikajana serve" opens: package app/local whole, over a folder, with its own workers and listeners. Hooks,
 //     forms, the API and sockets are spoken to over HTTP, mail comes over SMTP and is judged by the listener, accounts are entered
-//     by the API. Its clock, the DNS and where mail goes are the story's. It plays each story that is not [Script.ByHand].
+//     by the API. Its clock, the DNS and where mail goes are the story's, and so is what stands between it and its queues: "hold" keeps
+//     its workers from them, a send may lose its answer, a batch may hold everything twice. It plays each story that is not
+//     [Script.ByHand].
 //   - [Parts.NewAWS] gives each Lambda the system of package app/aws that its main makes, with the API of httpapi, the pages of
 //     front and the sockets of desk, over DynamoDB Local, ElasticMQ, moto and a strict WebSocket API of ours. They are called with
 //     events in the JSON that API Gateway, SQS, SNS, SES, EventBridge and the table's stream send; queues and stream are polled
@@ -35,7 +37,7 @@
 // # Time
 //
 // The clock stands still but for a millisecond at each statement that does something; "clock", "after" and "wait" move it. Whatever can be done
-// is done after each statement: queues are emptied, changes followed up. "hold" lets work lie until "go". Delays and
+// is done after each statement: queues are emptied, changes followed up. "hold" lets queued work lie until "go". Delays and
 // visibility time-outs go by the script's clock in both worlds.
 //
 // # People

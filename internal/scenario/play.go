@@ -157,9 +157,24 @@ func (p *Play) moved(ctx context.Context) error {
 // rounds is how often everything is gone through before the program is said never to come to rest.
 const rounds = 200
 
-// working is a world that works by itself: there is nothing to do but to wait for it.
+// working is a world that works by itself: there is nothing to do but to wait for it, for one queue alone while somebody else is at
+// work.
 type working interface {
 	Settle(ctx context.Context) error
+	Worked(ctx context.Context, queue string) error
+}
+
+// holding is a world whose workers have to be told that work is to lie.
+type holding interface {
+	Hold(held bool)
+}
+
+// hold lets work lie until it is called again.
+func (p *Play) hold(held bool) {
+	p.held = held
+	if w, ok := p.world.(holding); ok {
+		w.Hold(held)
+	}
 }
 
 // settle works until nothing is left to do now (I9).
@@ -327,6 +342,9 @@ func (p *Play) overtake(ctx context.Context) func(context.Context) error {
 		}
 		if err := wanted(http.StatusOK)(p.outside.whatsapp.Post(ctx, update)); err != nil {
 			return err
+		}
+		if w, ok := p.world.(working); ok {
+			return w.Worked(ctx, "inbound")
 		}
 		_, err := p.work(ctx, "inbound")
 		return err

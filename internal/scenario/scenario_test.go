@@ -35,6 +35,7 @@ func read(t testing.TB, name string) *scenario.Script {
 	return s
 }
 
+// names are the stories that every world of the two shapes tells.
 func names(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob("scripts/*.txt")
@@ -44,6 +45,9 @@ func names(t testing.TB) []string {
 	var all []string
 	for _, f := range files {
 		all = append(all, strings.TrimSuffix(filepath.Base(f), ".txt"))
+	}
+	if len(all) < 40 {
+		t.Errorf("only %d stories are told by both shapes, at least 40 are wanted", len(all))
 	}
 	return all
 }

@@ -14,7 +14,8 @@ import (
 type Script struct {
 	// Name is the file's name without its folder and extension; Title the first comment.
 	Name, Title string
-	// ByHand says that a statement holds the program, or puts trouble inside it: only a world that is worked by hand can play it.
+	// ByHand says that a statement says who works on what, or puts trouble inside the program: only a world that is worked by hand can
+	// play it.
 	ByHand bool
 	steps  []step
 }

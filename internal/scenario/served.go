@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,8 @@ import (
 )
 
 // served is the program as "aikajana serve" runs it, whole: package app/local over a folder, with its own workers, HTTP and SMTP on
-// loopback. Only its clock, the DNS, and where mail goes are the story's. Nothing in it can be held or worked by hand.
+// loopback. Only its clock, the DNS, and where mail goes are the story's, and what stands between it and its queues, see
+// polledQueue. Nothing in it is worked by hand.
 type served struct {
 	stage  *Stage
 	data   string
@@ -41,13 +43,16 @@ type served struct {
 	door   http.Handler
 	dns    *names
 	token  string
+	// queues are the program's own, without what stands before them.
+	queues map[string]*queuelocal.Queue
+	hand   *gate
 	stop   context.CancelFunc
 	ended  chan error
 }
 
 // NewServed builds the world that works by itself. It plays scripts that are not [Script.ByHand].
 func NewServed(ctx context.Context, s *Stage) (World, error) {
-	w := &served{stage: s, data: filepath.Join(s.Dir, "data"), dns: &names{of: map[string]bool{}}, token: "a token of the story, of many letters", ended: make(chan error, 1)}
+	w := &served{stage: s, data: filepath.Join(s.Dir, "data"), dns: &names{of: map[string]bool{}}, token: "a token of the story, of many letters", queues: map[string]*queuelocal.Queue{}, hand: newGate(), ended: make(chan error, 1)}
 	if err := w.open(ctx); err != nil {
 		return nil, fmt.Errorf("build the served world: %w", err)
 	}
@@ -66,6 +71,10 @@ func (w *served) open(ctx context.Context) error {
 	w.server, err = localapp.Open(localapp.Options{
 		Data: w.data, HTTP: "127.0.0.1:0", SMTP: "127.0.0.1:0", MailChecks: "on", MailDomain: "desk.example", Resolver: w.dns, AllowPrivate: true,
 		BaseURL: BaseURL, Log: w.stage.Log, Now: w.stage.Clock.Now, Mailer: w.stage.Mailer, Token: w.token,
+		Queues: func(name string, q *queuelocal.Queue) queue.Queue {
+			w.queues[name] = q
+			return &polledQueue{Queue: q, name: name, hand: w.hand, faults: w.stage.Faults}
+		},
 	})
 	if err != nil {
 		return err
@@ -176,8 +185,27 @@ func (w *served) Sockets(context.Context) (string, error) {
 
 var errByHand = errors.New("this world works by itself")
 
-// Connections implements World: the program keeps that to itself.
-func (w *served) Connections(context.Context) (int, error) { return 0, errByHand }
+// Connections implements World: the program says so among its metrics.
+func (w *served) Connections(ctx context.Context) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.server.HTTPAddr()+"/metrics", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	said, err := io.ReadAll(answer.Body)
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(said)) {
+		if n, ok := strings.CutPrefix(line, "aikajana_sockets "); ok {
+			return strconv.Atoi(strings.TrimSpace(n))
+		}
+	}
+	return 0, fmt.Errorf("the metrics say nothing of sockets: %s", said)
+}
 
 // Handle implements World.
 func (w *served) Handle(context.Context, string, []queue.Message) ([]string, error) {
@@ -188,12 +216,15 @@ func (w *served) Handle(context.Context, string, []queue.Message) ([]string, err
 func (w *served) React(context.Context) (int, error) { return 0, errByHand }
 
 // Queue implements World.
-func (w *served) Queue(name string) queue.Queue { return w.queue(name) }
+func (w *served) Queue(name string) queue.Queue { return w.queues[name] }
 
-func (w *served) queue(name string) *queuelocal.Queue {
-	p := w.App().Pipeline
-	q, _ := map[string]queue.Queue{"inbound": p.Inbound, "mail": p.Mails, "media": p.Media, "wake": p.Wake}[name].(*queuelocal.Queue)
-	return q
+// Hold implements holding.
+func (w *served) Hold(held bool) {
+	if held {
+		w.hand.shut()
+		return
+	}
+	w.hand.open()
 }
 
 // Tick implements World. The program's own ticker goes by the machine's clock: once at the start, and every minute.
@@ -202,7 +233,7 @@ func (w *served) Tick(ctx context.Context) error { return w.App().Pipeline.Tick(
 // Moved implements World.
 func (w *served) Moved(ctx context.Context) error {
 	for _, name := range queueNames {
-		if err := w.queue(name).Wake(ctx); err != nil {
+		if err := w.queues[name].Wake(ctx); err != nil {
 			return err
 		}
 	}
@@ -212,16 +243,27 @@ func (w *served) Moved(ctx context.Context) error {
 // Redriven implements World: the queue has moved everything when it returns.
 func (w *served) Redriven(context.Context, string) error { return nil }
 
+// Worked implements working: it returns once the queue's workers have done what they can do now.
+func (w *served) Worked(ctx context.Context, name string) error {
+	return w.until(ctx, func() (bool, error) {
+		d, err := w.queues[name].Depth(ctx)
+		return d.Ready+d.InFlight == 0, err
+	})
+}
+
 // settleWithin bounds the wait for the program to come to rest. Only a story that fails waits so long.
 const settleWithin = time.Minute
 
 // Settle implements working: it returns once there is nothing left to do now.
 func (w *served) Settle(ctx context.Context) error {
+	return w.until(ctx, func() (bool, error) { return w.rests(ctx) })
+}
+
+func (w *served) until(ctx context.Context, is func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
 	for {
-		rests, err := w.rests(ctx)
-		if err != nil || rests {
+		if so, err := is(); err != nil || so {
 			return err
 		}
 		select {
@@ -258,14 +300,14 @@ func (w *served) rests(ctx context.Context) (bool, error) {
 // idle says that no message can be, or is, worked on, and how many were ever taken in.
 func (w *served) idle(ctx context.Context) (accepted int64, idle bool, err error) {
 	for _, name := range queueNames {
-		ledger, err := w.queue(name).Ledger(ctx)
+		ledger, err := w.queues[name].Ledger(ctx)
 		if err != nil {
 			return 0, false, err
 		}
 		for _, l := range ledger {
 			accepted += l.Accepted
 		}
-		d, err := w.queue(name).Depth(ctx)
+		d, err := w.queues[name].Depth(ctx)
 		if err != nil || d.Ready+d.InFlight > 0 {
 			return 0, false, err
 		}
@@ -281,7 +323,7 @@ func (w *served) Check(ctx context.Context) ([]string, error) {
 	}
 	in := check.Input{Table: whole, Queues: map[string]queue.Counter{}}
 	for _, name := range queueNames {
-		in.Queues[name] = w.queue(name)
+		in.Queues[name] = w.queues[name]
 	}
 	r, err := check.Run(ctx, in)
 	if err != nil {

@@ -18,8 +18,8 @@ var forms = []form{
 	{words: "clock TIME", compile: compileClock},
 	{words: "wait TIME", compile: compileWait},
 	{words: "wait TIME in steps of STEP", compile: compileWaitInSteps},
-	{words: "hold", byHand: true, compile: simple(func(_ context.Context, p *Play) error { p.held = true; return nil })},
-	{words: "go", byHand: true, compile: simple(func(_ context.Context, p *Play) error { p.held = false; return nil })},
+	{words: "hold", compile: simple(func(_ context.Context, p *Play) error { p.hold(true); return nil })},
+	{words: "go", compile: simple(func(_ context.Context, p *Play) error { p.hold(false); return nil })},
 	{words: "go with WORKERS workers", byHand: true, compile: compileWorkers},
 	{words: "go with WORKERS workers in a race", byHand: true, compile: compileRace(order)},
 	{words: "go with WORKERS workers in a race of the same", byHand: true, compile: compileRace(twin)},
@@ -44,7 +44,7 @@ var forms = []form{
 	{words: "ses sets up", compile: simple(setUpSES)},
 
 	{words: "whatsapp main says STATE", named: "of code tag", compile: compileStatus},
-	{words: "whatsapp main answers late, receipt STATE first", byHand: true, compile: compileReceiptFirst},
+	{words: "whatsapp main answers late, receipt STATE first", compile: compileReceiptFirst},
 	{words: "whatsapp main refuses COUNT times", named: "status code", compile: compileRefuse},
 	{words: "whatsapp main accepts and vanishes", compile: simple(next(fake.AcceptAndVanish()))},
 	{words: "whatsapp main drops the call", compile: simple(next(fake.Drop()))},
@@ -63,11 +63,12 @@ var forms = []form{
 	{words: "ROLE NAME replays quarantine", named: "answered", compile: compileReplay},
 	{words: "ROLE NAME repeats effects", named: "since", compile: compileRepeat},
 	{words: "ROLE NAME redrives QUEUE", compile: compileRedrive},
+	{words: "ROLE NAME redrives QUEUE twice at once", compile: compileRedriveTwice},
 	{words: "ROLE NAME opens a socket", named: "batch", compile: compileSocket},
 	{words: "ROLE NAME opens a socket again", compile: compileSocketAgain},
 	{words: "ROLE NAME loses the connection", compile: compileBreak},
 	{words: "ROLE NAME signs out", compile: compileSignOut},
-	{words: "expect open sockets COUNT", byHand: true, compile: compileOpenSockets},
+	{words: "expect open sockets COUNT", compile: compileOpenSockets},
 	{words: "expect socket NAME closed", compile: compileClosed},
 	{words: "expect socket NAME", block: true, compile: compileHeard},
 	{words: "expect screen PERSON", block: true, compile: compileScreen},
@@ -91,11 +92,11 @@ var forms = []form{
 	{words: "table takes half of COUNT writes", byHand: true, compile: compileTimes(func(f *Faults, n int) { f.half = n })},
 	{words: "index is stale", byHand: true, compile: simple(func(_ context.Context, p *Play) error { p.faults.change(func() { p.faults.stale = true }); return nil })},
 	{words: "blobs cannot be read for TIME", byHand: true, compile: compileUntil(blobsRefused, func(f *Faults, end time.Time) { f.blobsUntil = end })},
-	{words: "queue NAME loses COUNT answers", byHand: true, compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendLose })},
+	{words: "queue NAME loses COUNT answers", compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendLose })},
 	{words: "queue NAME loses COUNT acknowledgements", byHand: true, compile: compileQueueTimes(func(f *Faults) map[string]int { return f.ackLose })},
 	{words: "queue NAME repeats COUNT sends", byHand: true, compile: compileQueueTimes(func(f *Faults) map[string]int { return f.sendTwice })},
 	{words: "queue NAME is throttled for TIME", byHand: true, compile: compileThrottled},
-	{words: "queue NAME delivers twice", byHand: true, compile: compileTwice},
+	{words: "queue NAME delivers twice", compile: compileTwice},
 	{words: "queue NAME delivers in reverse", byHand: true, compile: compileReverse},
 	{words: "queue NAME forgets COUNT messages", byHand: true, compile: compileForgets},
 	{words: "function NAME ends", byHand: true, compile: compileEnds},
@@ -152,7 +153,8 @@ func compileWorkers(a *args) (action, error) {
 		return nil, fmt.Errorf("%q is no number of workers", a.at["WORKERS"])
 	}
 	return func(ctx context.Context, p *Play) error {
-		p.held, p.workers = false, n
+		p.workers = n
+		p.hold(false)
 		defer func() { p.workers = 1 }()
 		return p.settle(ctx)
 	}, nil

@@ -30,6 +30,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprintf(w, "aikajana_queue_messages{queue=%q,state=%q} %d\n", name, state, n)
 		}
 	}
+	_, _ = fmt.Fprintf(w, "aikajana_sockets %d\n", s.hub.Sockets())
 	health := s.app.Pipeline.Health()
 	_, _ = fmt.Fprintf(w, "aikajana_unhealthy %d\n", health.Unhealthy())
 	_, _ = fmt.Fprintf(w, "aikajana_changes_passed_over_total %d\n", s.app.Pipeline.PassedOver())

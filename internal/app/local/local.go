@@ -67,6 +67,9 @@ type Options struct {
 	Fatal func(error)
 	// Mailer hands mail over; when nil, the relay that the configuration names does, and without one mail answers wait.
 	Mailer channel.Mailer
+	// Queues, when set, takes the place of a queue before the program sees it: for tests. What it returns keeps the ledger
+	// (queue.Counter) of what it is given.
+	Queues func(name string, q *queuelocal.Queue) queue.Queue
 	// AdminPassword creates the user admin on an empty store, Token an API token with all rights.
 	AdminPassword, Token string
 }
@@ -87,7 +90,7 @@ type Server struct {
 	kept    *keptBlobs
 	control *controller
 	secrets secret.Store
-	queues  map[string]*queuelocal.Queue
+	queues  map[string]queue.Queue
 	http    net.Listener
 	smtp    *smtpd.Server
 }
@@ -109,7 +112,7 @@ func Open(o Options) (*Server, error) {
 			os.Exit(1)
 		}
 	}
-	s := &Server{o: o, log: o.Log, queues: map[string]*queuelocal.Queue{}}
+	s := &Server{o: o, log: o.Log, queues: map[string]queue.Queue{}}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -206,13 +209,9 @@ func (s *Server) build(key []byte) error {
 
 // letPeopleIn lets staff and customers in.
 func (s *Server) letPeopleIn(key []byte, location *time.Location, told *late, config *app.Config) error {
-	queues := map[string]queue.Queue{}
-	for name, q := range s.queues {
-		queues[name] = q
-	}
 	var err error
 	s.staff, err = staff.New(s.app, staff.Options{
-		Secrets: s.secrets, Blobs: s.kept, Queues: queues, Hub: s.hub, BaseURL: s.o.BaseURL, Log: s.log,
+		Secrets: s.secrets, Blobs: s.kept, Queues: s.queues, Hub: s.hub, BaseURL: s.o.BaseURL, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,9 @@ func (s *Server) openQueues() error {
 			return fmt.Errorf("open queue %s in %s: %w", name, s.o.Data, err)
 		}
 		s.queues[name] = q
+		if s.o.Queues != nil {
+			s.queues[name] = s.o.Queues(name, q)
+		}
 		d, err := q.Depth(context.Background())
 		if err != nil {
 			return fmt.Errorf("look into queue %s in %s: %w", name, filepath.Join(s.o.Data, storeFolder), err)
