@@ -19,6 +19,7 @@ sam=${sam:-$(command -v sam)} || { echo "local-invoke: no SAM CLI: run \"scripts
 
 # A private engine is in the folder, a Docker that ran already is not. The stand-ins know one region and any credentials.
 if [ -S "$dir/engine/docker.sock" ]; then export DOCKER_HOST=unix://$dir/engine/docker.sock; fi
+export TMPDIR=$dir/tmp __SAM_CLI_APP_DIR=$dir/sam # which go when the stack goes
 export SAM_CLI_TELEMETRY=0 AWS_MAX_ATTEMPTS=1 AWS_EC2_METADATA_DISABLED=true AWS_ACCESS_KEY_ID=standin AWS_SECRET_ACCESS_KEY=standin
 exec "$sam" local invoke "${function^}Function" -e "$event" -t "$dir/build/template.yaml" --region eu-north-1 \
   --parameter-overrides Architecture=x86_64 --skip-pull-image --add-host host.docker.internal:host-gateway

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aikajana/aikajana/internal/standin"
 )
 
 // program is scripts/local-aws as "make local-aws" runs it, and the client that its reader is told to build.
@@ -199,6 +201,19 @@ func TestWhatMakeLocalAWSPrintsWorksAsTypedAndStopLeavesNothing(t *testing.T) {
 		}
 	})
 	t.Run("WhatIsPrintedIsTyped", func(t *testing.T) { p.typeAll(t, r.said.String()) })
+	t.Run("ASampleEventIsGivenToItsFunction", func(t *testing.T) {
+		invoke := exec.CommandContext(t.Context(), "../../scripts/local-invoke.sh", "process")
+		cache, err := standin.CacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		invoke.Env = append(os.Environ(), "AIKAJANA_LOCAL_AWS="+p.dir, "AIKAJANA_CACHE="+cache, "TMPDIR="+p.temp, "HOME="+p.temp) // where nothing may be left
+		var complaints bytes.Buffer
+		invoke.Stderr = &complaints
+		if said, err := invoke.Output(); err != nil || strings.TrimSpace(string(said)) != `{"batchItemFailures": []}` {
+			t.Errorf("it said %q, %v\n%s", said, err, &complaints)
+		}
+	})
 	t.Run("StopFromAnotherProcessLeavesNothing", func(t *testing.T) {
 		if said, err := p.run(t, "-stop"); err != nil || said != "local-aws: stopped, and nothing is left of it\n" {
 			t.Errorf("it said %q, %v", said, err)
