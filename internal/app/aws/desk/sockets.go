@@ -64,14 +64,14 @@ type connection struct {
 	Principal string      `json:"principal,omitempty"`
 	Roles     []auth.Role `json:"roles,omitempty"`
 	Teams     []string    `json:"teams,omitempty"`
-	// LookedAt is when that was.
+	// LookedAt is when that was; zero when it was at the opening. All connections are read for each push: their bytes count.
 	LookedAt msg.Time `json:"looked_at,omitempty"`
 }
 
 // remember takes down who the principal was at a time, and says whether that is news. It is none when another process has looked
 // later: what this one still believes is older than what stands there.
 func (c *connection) remember(p *auth.Principal, at msg.Time) bool {
-	if at < c.LookedAt || c.Principal == p.ID && slices.Equal(c.Roles, p.Roles) && slices.Equal(c.Teams, p.Teams) {
+	if at < max(c.LookedAt, c.OpenedAt) || c.Principal == p.ID && slices.Equal(c.Roles, p.Roles) && slices.Equal(c.Teams, p.Teams) {
 		return false
 	}
 	c.Principal, c.Roles, c.Teams, c.LookedAt = p.ID, p.Roles, p.Teams, at
@@ -119,8 +119,9 @@ func (s *Sockets) Connect(ctx context.Context, id string, r *http.Request) int {
 	}
 	if err == nil {
 		wants := live.OpeningOf(query)
-		c := connection{ID: id, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: wants.Cursor, Batch: wants.Batch}
-		c.remember(&p, c.OpenedAt)
+		c := connection{
+			ID: id, Credential: p.Credential, OpenedAt: s.store.Now(), Cursor: wants.Cursor, Batch: wants.Batch, Principal: p.ID, Roles: p.Roles, Teams: p.Teams,
+		}
 		err = s.save(ctx, &c)
 	}
 	if err != nil {
