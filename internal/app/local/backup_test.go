@@ -257,8 +257,15 @@ func TestBackupUnderLoadIsAWholeDeskAndLaterInputIsReplayedIntoIt(t *testing.T) 
 			t.Errorf("%q is there %d times", text, seen[text])
 		}
 	}
+	var missing []string
+	defer func() {
+		if len(missing) > 0 {
+			t.Errorf("without their file: %q", missing)
+		}
+	}()
 	until(t, "every picture is fetched or was in the backup", func() bool {
-		return len(unfetched(d)) == 0
+		missing = unfetched(d)
+		return len(missing) == 0
 	})
 	d.end()
 	checked(t, restored)
@@ -280,7 +287,7 @@ func unfetched(d *desk) []string {
 			for _, e := range page.Value.Items {
 				for _, p := range e.Message.Parts {
 					if p.Media != nil && (p.Media.URL == "" || d.status(p.Media.URL) != http.StatusOK) {
-						missing = append(missing, e.Entry)
+						missing = append(missing, fmt.Sprintf("%s: %s %s", e.Entry, p.Media.State, p.Media.Error))
 					}
 				}
 			}

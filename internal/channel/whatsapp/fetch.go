@@ -27,7 +27,8 @@ import (
 const maxRedirects = 3
 
 // Fetch opens a file that a customer sent. The webhook's own URL is only good for minutes, so a fresh one is asked for by ID
-// (GET /{media-id}, good for 5 minutes) and followed at once (quirk 14).
+// (GET /{media-id}, good for 5 minutes) and followed at once (quirk 14). Only the look-up's answer says that a file is gone; an
+// address that it has just given and that leads nowhere has expired on the way, and is asked for again.
 //
 // The access token goes to the hosts of Info.MediaHosts over https and to the account's api_base, to nobody else and never
 // across a redirect (FAULTS 29). When the provider gave a SHA-256, reading to the end fails on other bytes.
@@ -55,7 +56,11 @@ func (a Adapter) Fetch(ctx context.Context, conn channel.Conn, media msg.Media) 
 		answer, _ := io.ReadAll(io.LimitReader(response.Body, answerLimit)) // what could be read of the reason
 		_ = response.Body.Close()                                           // nothing more is wanted of it
 		if response.StatusCode/100 != 3 {
-			return nil, wrap(unavailable(response.StatusCode, answer))
+			err := unavailable(response.StatusCode, answer)
+			if media.ID != "" && fault.Of(err) == fault.Permanent {
+				err = fault.RetryAfter(0, "expired", "the address that the look-up gave leads nowhere (HTTP status %d); a new one is asked for", response.StatusCode)
+			}
+			return nil, wrap(err)
 		}
 		next, err := response.Request.URL.Parse(response.Header.Get("Location"))
 		if err != nil || next.Scheme != "https" && next.Scheme != response.Request.URL.Scheme {

@@ -101,6 +101,19 @@ func TestAFileThatFailsIsTriedAgainAndOneThatIsGoneIsNot(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatExpiredOnTheWayIsAskedForAgainAndTheFileNotTakenForGone(t *testing.T) {
+	t.Parallel()
+	provider, conn := desk(t, fake.Options{MediaLifetime: -time.Second})
+	media := picture(t, provider, "jpeg bytes")
+	if _, err := fetch(t, conn, media); fault.Of(err) != fault.Retry || fault.Code(err) != "expired" {
+		t.Errorf("an address that the look-up gave: want retry, got %v", err)
+	}
+	webhooks := msg.Media{URL: conn.Account.Settings["api_base"] + "/files/" + media.ID + "?hash=old"}
+	if _, err := fetch(t, conn, webhooks); fault.Of(err) != fault.Permanent || fault.Code(err) != "gone" {
+		t.Errorf("an address that cannot be asked for again: want permanent, got %v", err)
+	}
+}
+
 // elsewhere is a foreign host that notes the credentials it is given.
 func elsewhere(t *testing.T, answer http.HandlerFunc) (string, func() []string) {
 	t.Helper()

@@ -2,6 +2,7 @@ package fake_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -147,5 +148,40 @@ func TestTheFakeKeepsTheProvidersLimits(t *testing.T) {
 	}
 	if status, _ := send(strings.Replace(good, `"to":"358401234567",`, "", 1)); status != 400 {
 		t.Errorf("to nobody: got %d", status)
+	}
+}
+
+func TestEveryAddressThatTheFakeGivesOfAFileIsGoodForItsFiveMinutes(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 30, 10, 0, 0, 0, time.UTC)
+	p := fake.New(fake.Options{AccessToken: "t", Now: func() time.Time { return now }})
+	id := p.AddMedia("image/jpeg", []byte("jpeg bytes"))
+	get := func(at string) (int, string) {
+		r := httptest.NewRequest(http.MethodGet, at, http.NoBody)
+		r.Header.Set("Authorization", "Bearer t")
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	var addresses []string
+	for range 2 { // two workers that fetch the same file
+		var found struct{ URL string }
+		if _, answer := get("/v25.0/" + id); json.Unmarshal([]byte(answer), &found) != nil || found.URL == "" {
+			t.Fatalf("the look-up answers %q", answer)
+		}
+		addresses = append(addresses, found.URL)
+	}
+	for want, later := range map[int]time.Duration{http.StatusOK: 0, http.StatusNotFound: 5 * time.Minute} {
+		at := now
+		now = now.Add(later)
+		for _, address := range addresses {
+			if status, _ := get(address); status != want {
+				t.Errorf("after %s: want status %d, got %d", later, want, status)
+			}
+		}
+		now = at
+	}
+	if status, _ := get("/files/" + id + "?hash=guessed"); status != http.StatusNotFound {
+		t.Errorf("an address that was never given: got status %d", status)
 	}
 }

@@ -17,8 +17,7 @@ import (
 type file struct {
 	kind  string
 	data  []byte
-	key   string
-	until time.Time
+	keys  map[string]time.Time // of each URL that was given, until when it is good
 	fails int
 	gone  bool
 	at    string // another URL than the provider's own
@@ -175,7 +174,7 @@ func (p *Provider) AddMedia(mimeType string, data []byte) string {
 	defer p.mu.Unlock()
 	p.count++
 	id := strconv.Itoa(100000 + p.count)
-	p.media[id] = &file{kind: mimeType, data: data}
+	p.media[id] = &file{kind: mimeType, data: data, keys: map[string]time.Time{}}
 	return id
 }
 
@@ -207,10 +206,11 @@ func (p *Provider) lookUp(w http.ResponseWriter, r *http.Request, id string) {
 		refuse(w, http.StatusBadRequest, 100, "Unsupported get request. Object does not exist", "")
 		return
 	}
-	f.key, f.until = rand.Text(), p.o.Now().Add(p.o.MediaLifetime)
 	at := f.at
 	if at == "" {
-		at = "http://" + r.Host + "/files/" + id + "?ext=" + strconv.FormatInt(f.until.Unix(), 10) + "&hash=" + f.key
+		key, until := rand.Text(), p.o.Now().Add(p.o.MediaLifetime)
+		f.keys[key] = until
+		at = "http://" + r.Host + "/files/" + id + "?ext=" + strconv.FormatInt(until.Unix(), 10) + "&hash=" + key
 	}
 	reply(w, http.StatusOK, map[string]any{
 		"messaging_product": "whatsapp", "id": id, "url": at, "mime_type": f.kind, "file_size": strconv.Itoa(len(f.data)),
@@ -222,7 +222,7 @@ func (p *Provider) download(w http.ResponseWriter, r *http.Request, id string) {
 	defer p.mu.Unlock()
 	f := p.media[id]
 	switch {
-	case f == nil || f.gone || f.key == "" || r.URL.Query().Get("hash") != f.key || p.o.Now().After(f.until):
+	case f == nil || f.gone || !p.o.Now().Before(f.keys[r.URL.Query().Get("hash")]):
 		http.Error(w, "the URL has expired", http.StatusNotFound)
 	case f.fails > 0:
 		f.fails--
