@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +42,6 @@ func (c *client) socket(cursor string) *opened {
 // socketAs is socket with more in the address.
 func (c *client) socketAs(cursor, more string) *opened {
 	c.d.t.Helper()
-	before := c.d.Hub.Sockets()
 	ticket := c.do("POST", "/api/v1/socket-ticket", nil).want(201)
 	path := ticket.text("url")
 	if cursor != "" {
@@ -52,7 +54,6 @@ func (c *client) socketAs(cursor, more string) *opened {
 	}
 	conn.SetReadLimit(1 << 20)
 	c.d.t.Cleanup(func() { _ = conn.CloseNow() })
-	c.d.until(func() bool { return c.d.Hub.Sockets() > before })
 	return &opened{c.d.t, conn}
 }
 
@@ -293,6 +294,37 @@ func TestFault65_ResumingFromACursorMissesNothing(t *testing.T) {
 		if told := second.next(); told.Case == id {
 			return
 		}
+	}
+}
+
+// onHijack is called when a socket is about to open, before its client hears of it.
+type onHijack struct {
+	http.ResponseWriter
+	f func()
+}
+
+func (o onHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	o.f()
+	return http.NewResponseController(o.ResponseWriter).Hijack()
+}
+
+func TestWhatHappensWhileASocketOpensIsToldOnIt(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	aino := d.user("aino", auth.Agent, "sales")
+	var entry string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.API.Socket().ServeHTTP(onHijack{w, func() { entry, _, _ = d.Write("whatsapp", "main", "358401234567", "Hei") }}, r)
+	}))
+	t.Cleanup(server.Close)
+	ticket := aino.do("POST", "/api/v1/socket-ticket", nil).want(201)
+	conn, _, err := websocket.Dial(t.Context(), server.URL+"/socket?ticket="+ticket.text("ticket"), nil) //nolint:bodyclose // of a switch of protocols
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	if told := (&opened{t, conn}).next(); told.Entry["entry"] != entry {
+		t.Errorf("told of %+v, want entry %s", told, entry)
 	}
 }
 

@@ -53,6 +53,10 @@ func (e *Events) Socket(open func(*http.Request) (auth.Principal, Opening, error
 			refuse(w, r, err)
 			return
 		}
+		// The hub listens before the client hears that the socket is open: from then on they count on it.
+		l := e.hub.join(p.ID)
+		defer e.hub.leave(l)
+		last := e.store.Now()
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 			InsecureSkipVerify: true, // open has checked the origin, against the trusted ones too
 			CompressionMode:    websocket.CompressionDisabled,
@@ -61,7 +65,7 @@ func (e *Events) Socket(open func(*http.Request) (auth.Principal, Opening, error
 			return // Accept has answered
 		}
 		conn.SetReadLimit(maxFrame)
-		s := &socket{events: e, conn: conn, principal: p, resume: make(chan string, 1)}
+		s := &socket{events: e, conn: conn, heard: l, principal: p, last: last, resume: make(chan string, 1)}
 		s.to = Outlet{Send: s.send, Batch: wants.Batch}
 		s.run(r.Context(), wants.Cursor)
 	})
@@ -71,6 +75,7 @@ func (e *Events) Socket(open func(*http.Request) (auth.Principal, Opening, error
 type socket struct {
 	events    *Events
 	conn      *websocket.Conn
+	heard     *listener
 	to        Outlet
 	principal auth.Principal
 	// last is when the newest message sent was written: where to read on when the hub has dropped some.
@@ -94,10 +99,7 @@ func (s *socket) run(ctx context.Context, cursor string) {
 }
 
 func (s *socket) serve(ctx context.Context, stop context.CancelCauseFunc, cursor string) error {
-	l := s.events.hub.join(s.principal.ID)
-	defer s.events.hub.leave(l)
-	s.last = s.events.store.Now()
-	// The hub listens before the table is read, so nothing falls between the two.
+	// The hub listens already while the table is read, so nothing falls between the two.
 	if cursor != "" {
 		if err := s.events.Resume(ctx, &s.principal, cursor, s.to); err != nil {
 			return err
@@ -105,24 +107,24 @@ func (s *socket) serve(ctx context.Context, stop context.CancelCauseFunc, cursor
 	}
 	go func() { stop(s.listen(ctx)) }()
 	go func() { stop(s.ping(ctx)) }()
-	return s.forward(ctx, l)
+	return s.forward(ctx)
 }
 
 // forward sends what the hub says.
-func (s *socket) forward(ctx context.Context, l *listener) error {
+func (s *socket) forward(ctx context.Context) error {
 	recheck := time.NewTicker(RecheckEvery)
 	defer recheck.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-l.gone:
+		case <-s.heard.gone:
 			return errGone
-		case <-l.more:
-			if err := s.deliverAll(ctx, l); err != nil {
+		case <-s.heard.more:
+			if err := s.deliverAll(ctx); err != nil {
 				return err
 			}
-		case <-l.behind:
+		case <-s.heard.behind:
 			if err := s.events.since(ctx, &s.principal, s.last, s.to); err != nil {
 				return err
 			}
@@ -131,7 +133,7 @@ func (s *socket) forward(ctx context.Context, l *listener) error {
 			if err := s.events.Resume(ctx, &s.principal, cursor, s.to); err != nil {
 				return err
 			}
-		case <-l.check:
+		case <-s.heard.check:
 			if err := s.check(ctx); err != nil {
 				return err
 			}
@@ -146,10 +148,10 @@ func (s *socket) forward(ctx context.Context, l *listener) error {
 var errGone = errors.New("the server is going away")
 
 // deliverAll sends what waits. However much that is, a session that ends meanwhile ends it.
-func (s *socket) deliverAll(ctx context.Context, l *listener) error {
-	for all := range slices.Chunk(Newest(l.take(), notificationOf), deliverAtOnce) {
+func (s *socket) deliverAll(ctx context.Context) error {
+	for all := range slices.Chunk(Newest(s.heard.take(), notificationOf), deliverAtOnce) {
 		select {
-		case <-l.check:
+		case <-s.heard.check:
 			if err := s.check(ctx); err != nil {
 				return err
 			}
