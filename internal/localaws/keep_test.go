@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,26 +98,5 @@ func TestContainersReachLoopbackByTheBridgesAddress(t *testing.T) {
 	}
 	if _, err := f.reach("http://127.0.0.1"); err == nil {
 		t.Error("an address without a port was taken")
-	}
-}
-
-func TestPortsAreNoneThatTheKernelGivesAway(t *testing.T) {
-	t.Parallel()
-	for range 20 {
-		port, err := freePort(0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := strconv.Atoi(port); err != nil || n < 20_000 || n >= 32_000 {
-			t.Errorf("port %s, %v", port, err)
-		}
-	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // nothing is in it
-	if port, err := freePort(l.Addr().(*net.TCPAddr).Port); err == nil {
-		t.Errorf("port %s is taken, and was given", port)
 	}
 }

@@ -30,7 +30,7 @@ type program struct {
 
 func buildProgram(t *testing.T) *program {
 	t.Helper()
-	port, err := freePort(0)
+	port, err := standin.FreePort(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -151,7 +149,7 @@ func (s *Stack) furnish(ctx context.Context) error {
 			return fmt.Errorf("make the bucket %s: %w", bucket, err)
 		}
 	}
-	web, err := freePort(s.o.HTTP)
+	web, err := standin.FreePort(s.o.HTTP)
 	if err != nil {
 		return err
 	}
@@ -238,7 +236,7 @@ func (s *Stack) makeQueue(ctx context.Context, q string) (url, dead string, err 
 
 // serve starts the HTTP API and the invoker of functions, and waits until both answer.
 func (s *Stack) serve(ctx context.Context) error {
-	port, err := freePort(0)
+	port, err := standin.FreePort(0)
 	if err != nil {
 		return err
 	}
@@ -265,27 +263,6 @@ func (s *Stack) serve(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// freePort is wanted, or a port of 127.0.0.1 that was free a moment ago. It is none of those that the kernel gives to whoever does
-// not care (net.ipv4.ip_local_port_range, from 32768 on): another test would be given it before sam listens on it.
-func freePort(wanted int) (string, error) {
-	const from, to, tries = 20_000, 32_000, 50
-	var last error
-	for range tries {
-		port := wanted
-		if wanted == 0 {
-			port = from + rand.IntN(to-from) //nolint:gosec // not a secret
-		}
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return strconv.Itoa(port), l.Close()
-		}
-		if last = err; wanted != 0 {
-			break
-		}
-	}
-	return "", fmt.Errorf("find a free port: %w", last)
 }
 
 // work starts the event sources.

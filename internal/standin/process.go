@@ -5,18 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	startTimeout = 60 * time.Second // a loaded machine takes ten times as long as an idle one
+	startTimeout = 3 * time.Minute // a loaded machine takes ten times as long as an idle one, and more
 	stopTimeout  = 5 * time.Second
 	tries        = 3 // a port that was free may be taken in the meantime
 )
@@ -36,7 +38,7 @@ func start(ctx context.Context, cacheDir string, part Part) (*process, error) {
 	defer cancel()
 	var last error
 	for range tries {
-		port, err := freePort()
+		port, err := FreePort(0)
 		if err != nil {
 			return nil, err
 		}
@@ -62,8 +64,8 @@ func start(ctx context.Context, cacheDir string, part Part) (*process, error) {
 
 // run starts the command. The kernel ends it together with the thread that started it (see endWithParent), so one goroutine
 // keeps that thread until the command has ended.
-func run(argv []string, port int) (*process, error) {
-	p := &process{endpoint: fmt.Sprintf("http://127.0.0.1:%d", port), done: make(chan struct{})}
+func run(argv []string, port string) (*process, error) {
+	p := &process{endpoint: fmt.Sprintf("http://127.0.0.1:%s", port), done: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...) //nolint:gosec // argv is made in this package
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	// A part must not find a real account's credentials, or wait for the metadata of a machine in EC2.
@@ -122,14 +124,26 @@ func (p *process) stop() {
 	<-p.done
 }
 
-// freePort is a port of 127.0.0.1 that nobody listened on a moment ago.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+// FreePort is wanted, or when that is 0 a port of 127.0.0.1 that was free a moment ago: for a program that cannot choose one by
+// itself. It is none of those that the kernel gives to whoever does not care (net.ipv4.ip_local_port_range, from 32768 on): another
+// test would be given it before the program listens on it, and answer in its place.
+func FreePort(wanted int) (string, error) {
+	const from, to, tries = 20_000, 32_000, 50
+	var last error
+	for range tries {
+		port := wanted
+		if wanted == 0 {
+			port = from + rand.IntN(to-from)
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return strconv.Itoa(port), l.Close()
+		}
+		if last = err; wanted != 0 {
+			break
+		}
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
+	return "", fmt.Errorf("find a free port: %w", last)
 }
 
 // tail keeps the last lines written to it.

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -132,28 +131,27 @@ func (s *Stack) Stop() {
 }
 
 // command is how the part is run on a port.
-func command(cacheDir string, part Part, port int) ([]string, error) {
+func command(cacheDir string, part Part, port string) ([]string, error) {
 	dir, err := installed(cacheDir, part)
 	if err != nil {
 		return nil, err
 	}
-	number := strconv.Itoa(port)
 	classes := filepath.Join(dir, "classes") + string(os.PathListSeparator) + filepath.Join(dir, "lib", "*")
 	switch part {
 	case PartDynamoDB:
 		return []string{
 			"java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dsqlite4java.library.path=" + filepath.Join(dir, "lib"),
-			"-cp", classes, "Loopback", "-inMemory", "-sharedDb", "-disableTelemetry", "-port", number,
+			"-cp", classes, "Loopback", "-inMemory", "-sharedDb", "-disableTelemetry", "-port", port,
 		}, nil
 	case PartSQS:
 		return []string{
 			"java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
-			"-Dnode-address.host=127.0.0.1", "-Dnode-address.port=" + number,
-			"-Drest-sqs.bind-hostname=127.0.0.1", "-Drest-sqs.bind-port=" + number, "-Drest-stats.enabled=false",
+			"-Dnode-address.host=127.0.0.1", "-Dnode-address.port=" + port,
+			"-Drest-sqs.bind-hostname=127.0.0.1", "-Drest-sqs.bind-port=" + port, "-Drest-stats.enabled=false",
 			"-cp", classes, "org.elasticmq.server.Main",
 		}, nil
 	}
-	return []string{filepath.Join(dir, "bin", "python"), filepath.Join(dir, "bin", "moto_server"), "-H", "127.0.0.1", "-p", number}, nil
+	return []string{filepath.Join(dir, "bin", "python"), filepath.Join(dir, "bin", "moto_server"), "-H", "127.0.0.1", "-p", port}, nil
 }
 
 // installed is the folder of the pinned version, or an error that says how to get it.

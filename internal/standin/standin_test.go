@@ -2,7 +2,9 @@ package standin
 
 import (
 	"errors"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -22,7 +24,7 @@ func TestPartThatIsNotInstalledSaysHowToGetIt(t *testing.T) {
 
 func TestCommandThatEndsAtOnceShowsWhatItWrote(t *testing.T) {
 	t.Parallel()
-	p, err := run([]string{"sh", "-c", "echo no such option; exit 1"}, 1)
+	p, err := run([]string{"sh", "-c", "echo no such option; exit 1"}, "1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,5 +74,26 @@ func TestRelativeCacheIsRefused(t *testing.T) {
 	t.Setenv("AIKAJANA_CACHE", "cache")
 	if dir, err := CacheDir(); err == nil || !strings.Contains(err.Error(), "absolute") {
 		t.Errorf("got %q, %v, want to be asked for an absolute path", dir, err)
+	}
+}
+
+func TestPortsAreNoneThatTheKernelGivesAway(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		port, err := FreePort(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 20_000 || n >= 32_000 {
+			t.Errorf("port %s, %v", port, err)
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // nothing is in it
+	if port, err := FreePort(l.Addr().(*net.TCPAddr).Port); err == nil {
+		t.Errorf("port %s is taken, and was given", port)
 	}
 }
