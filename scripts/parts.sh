@@ -31,7 +31,7 @@ main() {
     case $part in
     dynamodb) ensure "dynamodb-$DYNAMODB" install_dynamodb pins.env dynamodb/pom.xml dynamodb/Loopback.java ;;
     sqs) ensure "sqs-$SQS" install_sqs pins.env sqs/pom.xml sqs/logback.xml ;;
-    moto) ensure "moto-$MOTO" install_moto pins.env moto/constraints.txt ;;
+    moto) ensure "moto-$MOTO" install_moto pins.env moto/constraints.txt moto/serve.py ;;
     sam) ensure "sam-$SAM" install_sam pins.env sam/constraints.txt ;;
     schemathesis) ensure "schemathesis-$SCHEMATHESIS" install_schemathesis pins.env schemathesis/constraints.txt ;;
     docker) ensure_docker ;;
@@ -84,6 +84,7 @@ install_sqs() {
 install_moto() {
   say "moto $MOTO (stands in for S3, SNS, SES and others): installing into $1"
   install_venv moto "$1" "moto[server]==$MOTO"
+  cp "$here/moto/serve.py" "$1/"
 }
 
 install_sam() {

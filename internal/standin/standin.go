@@ -151,7 +151,7 @@ func command(cacheDir string, part Part, port string) ([]string, error) {
 			"-cp", classes, "org.elasticmq.server.Main",
 		}, nil
 	}
-	return []string{filepath.Join(dir, "bin", "python"), filepath.Join(dir, "bin", "moto_server"), "-H", "127.0.0.1", "-p", port}, nil
+	return []string{filepath.Join(dir, "bin", "python"), filepath.Join(dir, "serve.py"), "-H", "127.0.0.1", "-p", port}, nil
 }
 
 // installed is the folder of the pinned version, or an error that says how to get it.
