@@ -305,11 +305,8 @@ func (w *world) call(function, event string) (answer string, err error) {
 			rw.Header().Set("Lambda-Runtime-Aws-Request-Id", "one")
 			rw.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(time.Minute).UnixMilli()))
 			_, _ = io.WriteString(rw, event) // the function reads it, or the test ends with its patience
-		default: // there is no other event
-			select {
-			case <-r.Context().Done():
-			case <-ctx.Done():
-			}
+		default: // there is no other event: an answer without one would be worked on, and answered, until the process has ended
+			<-r.Context().Done()
 		}
 	}))
 	defer api.Close()
