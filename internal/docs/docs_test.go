@@ -109,6 +109,31 @@ func TestEveryDependencyIsExplainedAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestEveryProgramThatTestsRunIsExplainedInItsVersion(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{
+		"DYNAMODB": "DynamoDB Local", "SQS": "ElasticMQ", "MOTO": "moto", "SAM": "AWS SAM CLI", "CFN_LINT": "cfn-lint", "SCHEMATHESIS": "Schemathesis",
+		"GOLANGCI": "golangci-lint",
+	}
+	pinned := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)(?:=| := )(\d\S*)$`).FindAllStringSubmatch(read(t, "internal/standin/parts/pins.env")+read(t, "Makefile"), -1) {
+		if names[m[1]] == "" {
+			t.Errorf("%s is pinned, and this test does not know what it is called", m[1])
+		}
+		pinned[names[m[1]]] = m[2]
+	}
+	if len(pinned) != len(names) {
+		t.Fatalf("pinned are %v", pinned)
+	}
+	explained := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\| ([A-Za-z -]+) (\d[\d.]*) \|`).FindAllStringSubmatch(read(t, "docs/dependencies.md"), -1) {
+		explained[m[1]] = m[2]
+	}
+	if !maps.Equal(pinned, explained) {
+		t.Errorf("docs/dependencies.md explains %v; pinned are %v", explained, pinned)
+	}
+}
+
 func TestEveryLimitIsAsTheCodeHasIt(t *testing.T) {
 	t.Parallel()
 	limits := regexp.MustCompile("(?m)^\\| `([^`]+)` `([^`]+)` \\| `([^`]+)` \\|").FindAllStringSubmatch(read(t, "docs/limits.md"), -1)
