@@ -128,9 +128,9 @@ func (p *process) stop() {
 // itself. It is none of those that the kernel gives to whoever does not care (net.ipv4.ip_local_port_range, from 32768 on): another
 // test would be given it before the program listens on it, and answer in its place.
 func FreePort(wanted int) (string, error) {
-	const from, to, tries = 20_000, 32_000, 50
+	const from, to, attempts = 20_000, 32_000, 50
 	var last error
-	for range tries {
+	for range attempts {
 		port := wanted
 		if wanted == 0 {
 			port = from + rand.IntN(to-from)
